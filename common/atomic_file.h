@@ -1,4 +1,5 @@
-/* Small state files that are either the old or the new content, whatever happens: temporary file, fsync, rename, fsync of the directory. */
+/* Small state files that are either the old or the new content, whatever happens: temporary file, fsync, rename, fsync
+ * of the directory. */
 #ifndef PICKET_COMMON_ATOMIC_FILE_H
 #define PICKET_COMMON_ATOMIC_FILE_H
 

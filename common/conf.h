@@ -1,13 +1,16 @@
 /*
- * The configuration grammar: INI (inih), one table row per key. The table drives parsing, checking, the dump (-T) and the sample file.
+ * The configuration grammar: INI (inih), one table row per key. The table drives parsing, checking, the dump (-T) and
+ * the sample file.
  *
- * A program names the sections it reads ("General" for what all share, then its own); other known sections of the file are skipped, unknown
- * ones are an error. Unknown or repeated keys and values out of range are errors with file:line and what is allowed. A drop-in (conf.d/NAME.conf,
- * in order of name) may set a key again; one file may not set it twice.
+ * A program names the sections it reads ("General" for what all share, then its own); other known sections of the file
+ * are skipped, unknown ones are an error. Unknown or repeated keys and values out of range are errors with file:line
+ * and what is allowed. A drop-in (conf.d/NAME.conf, in order of name) may set a key again; one file may not set it
+ * twice.
  */
 #ifndef PICKET_COMMON_CONF_H
 #define PICKET_COMMON_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,7 +32,8 @@ struct conf_key {
 	const char *key;
 	enum conf_type type;
 	size_t offset;            /* of the field in the program's conf struct */
-	const char *default_text; /* parsed like a value from the file; NULL: none needed, the field stays zero ("" for strings) */
+	const char *default_text; /* parsed like a value from the file; NULL: none needed, the field stays zero ("" for
+				     strings) */
 	uint64_t min, max;        /* CONF_U64, CONF_BYTES, CONF_MS: allowed range, both ends included */
 	const char *const *names; /* CONF_ENUM */
 	const char *help;         /* one or two lines for the sample file and the dump; says the unit */
@@ -48,7 +52,8 @@ extern const char *const conf_known_sections[];
  */
 int conf_load(const struct conf_key *keys, void *conf, const char *path, char *err, size_t err_size);
 
-/* conf_parse_value - one value by its row into conf. Returns 0, or -EINVAL with what is allowed in err and the field unchanged. */
+/* conf_parse_value - one value by its row into conf. Returns 0, or -EINVAL with what is allowed in err and the field
+ * unchanged. */
 int conf_parse_value(const struct conf_key *key, void *conf, const char *text, char *err, size_t err_size);
 
 /* conf_format_value - the field as text that parses back to the same value. */
@@ -57,8 +62,8 @@ void conf_format_value(const struct conf_key *key, const void *conf, char *buf, 
 /* conf_dump - all values in force; parses back to the same dump. */
 void conf_dump(const struct conf_key *keys, const void *conf, FILE *out);
 
-/* conf_sample - every key with help and default, commented out. */
-void conf_sample(const struct conf_key *keys, FILE *out);
+/* conf_sample - keys with help and default, commented out: those of [General], or all the others. */
+void conf_sample(const struct conf_key *keys, bool general, FILE *out);
 
 void conf_done(const struct conf_key *keys, void *conf);
 

@@ -1,6 +1,7 @@
 /*
  * The start-up steps that every daemon shares, so that each main() is a checklist.
- * Options of every daemon: --config FILE, -n (check), -T (dump), --sample, --sandbox-probe NAME, --version, --help.
+ * Options of every daemon: --config FILE, -n (check), -T (dump), --sample, --sample-general, --sandbox-probe NAME,
+ * --version, --help.
  */
 #ifndef PICKET_COMMON_DAEMON_H
 #define PICKET_COMMON_DAEMON_H
@@ -24,31 +25,34 @@ enum daemon_exit {
 
 /* What all of [General] says; the first member of every daemon's conf struct. */
 struct daemon_conf {
-	char *runtime_dir;       /* sockets */
-	char *state_dir;         /* each daemon has a directory of its name in it */
-	char *log_dir;           /* NAME.log in it; "": stderr */
-	int log_level;           /* index into error warning notice info debug */
+	char *runtime_dir; /* sockets */
+	char *state_dir;   /* each daemon has a directory of its name in it */
+	char *log_dir;     /* NAME.log in it; "": stderr */
+	int log_level;     /* index into error warning notice info debug */
 	uint32_t agentd_uid, collectord_uid, uplinkd_uid;
-	uint32_t gid;            /* group picket: may ask agentd (read only) */
+	uint32_t gid; /* group picket: may ask agentd (read only) */
 };
 
 /* Rows of [General], for a daemon's table: struct daemon_conf must be at offset 0. */
-#define DAEMON_CONF_KEYS                                                                                                                     \
-	{"General", "RuntimeDirectory", CONF_PATH, offsetof(struct daemon_conf, runtime_dir), "/run/picket", 0, 0, NULL,                        \
-	    "Sockets of the daemons. Owned by root."},                                                                                         \
-	    {"General", "StateDirectory", CONF_PATH, offsetof(struct daemon_conf, state_dir), "/var/lib/picket", 0, 0, NULL,                    \
-	        "One directory per daemon in it, each owned by that daemon's user."},                                                          \
-	    {"General", "LogDirectory", CONF_STRING, offsetof(struct daemon_conf, log_dir), "", 0, 0, NULL,                                     \
-	        "One NAME.log per daemon. Empty: standard error, which journald keeps."},                                                      \
-	    {"General", "LogLevel", CONF_ENUM, offsetof(struct daemon_conf, log_level), "info", 0, 0, daemon_level_names,                       \
-	        "error, warning, notice, info or debug."},                                                                                     \
-	    {"General", "AgentdUser", CONF_USER, offsetof(struct daemon_conf, agentd_uid), "picket", 0, 0, NULL, "Name or number."},            \
-	    {"General", "CollectordUser", CONF_USER, offsetof(struct daemon_conf, collectord_uid), "picket-collect", 0, 0, NULL,                \
-	        "Name or number."},                                                                                                            \
-	    {"General", "UplinkdUser", CONF_USER, offsetof(struct daemon_conf, uplinkd_uid), "picket-uplink", 0, 0, NULL,                       \
-	        "Name or number. While the host is isolated only this user reaches the EDR server."},                                          \
-	    {"General", "Group", CONF_GROUP, offsetof(struct daemon_conf, gid), "picket", 0, 0, NULL,                                           \
-	        "Members may read status and events with picketctl."}
+#define DAEMON_CONF_KEYS                                                                                               \
+	{"General", "RuntimeDirectory", CONF_PATH, offsetof(struct daemon_conf, runtime_dir), "/run/picket", 0, 0,     \
+	    NULL, "Sockets of the daemons. Owned by root."},                                                           \
+	    {"General", "StateDirectory", CONF_PATH, offsetof(struct daemon_conf, state_dir), "/var/lib/picket", 0, 0, \
+		NULL, "One directory per daemon in it, each owned by that daemon's user."},                            \
+	    {"General", "LogDirectory", CONF_STRING, offsetof(struct daemon_conf, log_dir), "", 0, 0, NULL,            \
+		"One NAME.log per daemon. Empty: standard error, which journald keeps."},                              \
+	    {"General", "LogLevel", CONF_ENUM, offsetof(struct daemon_conf, log_level), "info", 0, 0,                  \
+		daemon_level_names, "error, warning, notice, info or debug."},                                         \
+	    {"General", "AgentdUser", CONF_USER, offsetof(struct daemon_conf, agentd_uid), "picket", 0, 0, NULL,       \
+		"Name or number."},                                                                                    \
+	    {"General", "CollectordUser", CONF_USER, offsetof(struct daemon_conf, collectord_uid), "picket-collect",   \
+		0, 0, NULL, "Name or number."},                                                                        \
+	    {"General", "UplinkdUser", CONF_USER, offsetof(struct daemon_conf, uplinkd_uid), "picket-uplink", 0, 0,    \
+		NULL, "Name or number. While the host is isolated only this user reaches the EDR server."},            \
+	{                                                                                                              \
+		"General", "Group", CONF_GROUP, offsetof(struct daemon_conf, gid), "picket", 0, 0, NULL,               \
+		    "Members may read status and events with picketctl."                                               \
+	}
 
 extern const char *const daemon_level_names[];
 
@@ -63,7 +67,8 @@ struct daemon {
 
 /*
  * daemon_start - options, configuration, log.
- * Returns 0 to go on, or 1 with the exit code in *ret_exit: -n, -T, --help and so on have done their work, or an error was printed.
+ * Returns 0 to go on, or 1 with the exit code in *ret_exit: -n, -T, --help and so on have done their work, or an error
+ * was printed.
  */
 int daemon_start(struct daemon *d, int argc, char **argv, int *ret_exit);
 

@@ -1,9 +1,9 @@
 /*
  * Records between Picket processes: SOCK_SEQPACKET, a 16-byte header, a protobuf message.
  *
- * Who the peer is comes from SO_PEERCRED, never from a field. The receiver owns one table of rules; a record that is unknown, from the wrong
- * peer, in the wrong state, too large, with the wrong number of descriptors, malformed or with unknown fields ends the link and is logged as
- * ipc.violation. (A picketctl gets an Error first.) Nothing here blocks.
+ * Who the peer is comes from SO_PEERCRED, never from a field. The receiver owns one table of rules; a record that is
+ * unknown, from the wrong peer, in the wrong state, too large, with the wrong number of descriptors, malformed or with
+ * unknown fields ends the link and is logged as ipc.violation. (A picketctl gets an Error first.) Nothing here blocks.
  */
 #ifndef PICKET_COMMON_IPC_H
 #define PICKET_COMMON_IPC_H
@@ -63,9 +63,9 @@ typedef int (*ipc_handler)(struct ipc_link *link, const struct ipc_msg *msg, voi
 
 struct ipc_rule {
 	uint16_t type;
-	uint32_t peers;     /* enum ipc_peer bits */
-	uint32_t states;    /* bits of the receiver's states, or IPC_ANY_STATE */
-	size_t max_bytes;   /* payload */
+	uint32_t peers;   /* enum ipc_peer bits */
+	uint32_t states;  /* bits of the receiver's states, or IPC_ANY_STATE */
+	size_t max_bytes; /* payload */
 	uint8_t min_fds, max_fds;
 	const ProtobufCMessageDescriptor *desc; /* NULL: handed over as bytes */
 	ipc_handler handler;
@@ -108,7 +108,8 @@ struct ipc_client;
  * @uid:    the listener must run as this uid or as root (its socket was opened before it dropped).
  * @role:   what the rules call the peer.
  */
-struct ipc_client *ipc_client_new(struct loop *loop, const char *path, uid_t uid, enum ipc_peer role, const struct ipc_conf *conf);
+struct ipc_client *ipc_client_new(
+    struct loop *loop, const char *path, uid_t uid, enum ipc_peer role, const struct ipc_conf *conf);
 void ipc_client_free(struct ipc_client *client);
 /* The open link, or NULL while there is none. */
 struct ipc_link *ipc_client_link(struct ipc_client *client);
@@ -123,10 +124,11 @@ void ipc_link_set_data(struct ipc_link *link, void *data);
 /*
  * ipc_send - pack and send; queued when the socket is full.
  * @fds: duplicated by the kernel, still the caller's.
- * Returns 0; -EAGAIN when the queue (LIM: 64 records) is full: on_drain tells when to go on, nothing was sent; or -EPIPE, -ENOMEM,
- * -EMSGSIZE. The link is closed by the loop later, never inside this call.
+ * Returns 0; -EAGAIN when the queue (LIM: 64 records) is full: on_drain tells when to go on, nothing was sent; or
+ * -EPIPE, -ENOMEM, -EMSGSIZE. The link is closed by the loop later, never inside this call.
  */
-int ipc_send(struct ipc_link *link, uint16_t type, uint32_t sequence, const ProtobufCMessage *msg, const int *fds, size_t n_fds);
+int ipc_send(
+    struct ipc_link *link, uint16_t type, uint32_t sequence, const ProtobufCMessage *msg, const int *fds, size_t n_fds);
 
 /* ipc_send_raw - the same for a payload that is packed already. Copies only when it must queue. */
 int ipc_send_raw(struct ipc_link *link, uint16_t type, uint32_t sequence, const void *data, size_t len);
@@ -141,7 +143,8 @@ void ipc_link_close(struct ipc_link *link);
 
 /*
  * ipc_call_connect - connect to a listener and exchange Hello.
- * Returns the descriptor, or a negative errno: -ECONNREFUSED and -ENOENT mean that nothing listens, -EACCES that the peer refused us.
+ * Returns the descriptor, or a negative errno: -ECONNREFUSED and -ENOENT mean that nothing listens, -EACCES that the
+ * peer refused us.
  */
 int ipc_call_connect(const char *path, const char *self, uint64_t timeout_ms);
 
@@ -151,6 +154,7 @@ int ipc_call_connect(const char *path, const char *self, uint64_t timeout_ms);
  * @ret_fd:   a descriptor that came along, or -1; NULL when none is expected.
  * Returns the reply's type, or a negative errno (-ETIME when the peer did not answer).
  */
-int ipc_call(int fd, uint16_t type, const ProtobufCMessage *msg, uint64_t timeout_ms, uint8_t **ret_data, size_t *ret_len, int *ret_fd);
+int ipc_call(int fd, uint16_t type, const ProtobufCMessage *msg, uint64_t timeout_ms, uint8_t **ret_data,
+    size_t *ret_len, int *ret_fd);
 
 #endif

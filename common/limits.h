@@ -5,12 +5,12 @@
 #ifndef PICKET_COMMON_LIMITS_H
 #define PICKET_COMMON_LIMITS_H
 
-#define KIB(n) ((size_t)(n) * 1024u)
-#define MIB(n) ((size_t)(n) * 1024u * 1024u)
+#define KIB(n) ((size_t)(n)*1024u)
+#define MIB(n) ((size_t)(n)*1024u * 1024u)
 
 /*
- * Bytes of arguments kept of one execve. The kernel's cap for one argument is 131,072 (MAX_ARG_STRLEN) and must fit whole with others beside
- * it; the whole event must fit LIM_IPC_RECORD_BYTES. Beyond it args_truncated is set.
+ * Bytes of arguments kept of one execve. The kernel's cap for one argument is 131,072 (MAX_ARG_STRLEN) and must fit
+ * whole with others beside it; the whole event must fit LIM_IPC_RECORD_BYTES. Beyond it args_truncated is set.
  */
 #define LIM_EVENT_ARGS_BYTES KIB(144)
 
@@ -18,8 +18,8 @@
 #define LIM_EVENT_BYTES KIB(160)
 
 /*
- * Bytes of payload of one IPC record: one event of the largest size and its frame. Below the 212,960 bytes that a SOCK_SEQPACKET record can
- * hold with the default send buffer of Linux (net.core.wmem_default).
+ * Bytes of payload of one IPC record: one event of the largest size and its frame. Below the 212,960 bytes that a
+ * SOCK_SEQPACKET record can hold with the default send buffer of Linux (net.core.wmem_default).
  */
 #define LIM_IPC_RECORD_BYTES KIB(192)
 

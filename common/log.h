@@ -1,10 +1,10 @@
 /*
  * One line per event: `event key=value key="quoted value"`, to stderr or a file.
  *
- * Under journald (JOURNAL_STREAM set) the line starts with `<level>` and journald adds time and identity; else it starts with an RFC 3339 UTC
- * time and the level's name. Values are escaped and cut to LOG_VALUE_BYTES; they are never a format string.
- * The same event is written at most LOG_BURST times in LOG_WINDOW_MS; the next line of it then carries `suppressed=N`.
- * Every event name stands in docs/log-events.md.
+ * Under journald (JOURNAL_STREAM set) the line starts with `<level>` and journald adds time and identity; else it
+ * starts with an RFC 3339 UTC time and the level's name. Values are escaped and cut to LOG_VALUE_BYTES; they are never
+ * a format string. The same event is written at most LOG_BURST times in LOG_WINDOW_MS; the next line of it then carries
+ * `suppressed=N`. Every event name stands in docs/log-events.md.
  */
 #ifndef PICKET_COMMON_LOG_H
 #define PICKET_COMMON_LOG_H
@@ -41,11 +41,16 @@ struct log_kv {
 #define KV_ERRNO(e) ((struct log_kv){.key = "error", .kind = LOG_KIND_ERRNO, .i64 = (int64_t)(e)})
 
 #define LOG_KVS(...) ((const struct log_kv[]){{.key = NULL}, __VA_ARGS__})
-#define log_error(event, ...) log_event(LOG_LEVEL_ERROR, event, LOG_KVS(__VA_ARGS__), sizeof(LOG_KVS(__VA_ARGS__)) / sizeof(struct log_kv))
-#define log_warning(event, ...) log_event(LOG_LEVEL_WARNING, event, LOG_KVS(__VA_ARGS__), sizeof(LOG_KVS(__VA_ARGS__)) / sizeof(struct log_kv))
-#define log_notice(event, ...) log_event(LOG_LEVEL_NOTICE, event, LOG_KVS(__VA_ARGS__), sizeof(LOG_KVS(__VA_ARGS__)) / sizeof(struct log_kv))
-#define log_info(event, ...) log_event(LOG_LEVEL_INFO, event, LOG_KVS(__VA_ARGS__), sizeof(LOG_KVS(__VA_ARGS__)) / sizeof(struct log_kv))
-#define log_debug(event, ...) log_event(LOG_LEVEL_DEBUG, event, LOG_KVS(__VA_ARGS__), sizeof(LOG_KVS(__VA_ARGS__)) / sizeof(struct log_kv))
+#define log_error(event, ...)                                                                                          \
+	log_event(LOG_LEVEL_ERROR, event, LOG_KVS(__VA_ARGS__), sizeof(LOG_KVS(__VA_ARGS__)) / sizeof(struct log_kv))
+#define log_warning(event, ...)                                                                                        \
+	log_event(LOG_LEVEL_WARNING, event, LOG_KVS(__VA_ARGS__), sizeof(LOG_KVS(__VA_ARGS__)) / sizeof(struct log_kv))
+#define log_notice(event, ...)                                                                                         \
+	log_event(LOG_LEVEL_NOTICE, event, LOG_KVS(__VA_ARGS__), sizeof(LOG_KVS(__VA_ARGS__)) / sizeof(struct log_kv))
+#define log_info(event, ...)                                                                                           \
+	log_event(LOG_LEVEL_INFO, event, LOG_KVS(__VA_ARGS__), sizeof(LOG_KVS(__VA_ARGS__)) / sizeof(struct log_kv))
+#define log_debug(event, ...)                                                                                          \
+	log_event(LOG_LEVEL_DEBUG, event, LOG_KVS(__VA_ARGS__), sizeof(LOG_KVS(__VA_ARGS__)) / sizeof(struct log_kv))
 
 /*
  * log_open - choose where the lines go.

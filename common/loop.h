@@ -3,6 +3,7 @@
 #define PICKET_COMMON_LOOP_H
 
 #include <event2/event.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct loop {

@@ -16,7 +16,8 @@ struct pb_arena;
  * @desc:    what it must be.
  * @budget:  bytes of memory it may cost.
  * @ret_arena: owns the message; free with pb_arena_free() when done with it. The message must not be freed by itself.
- * Returns the message, or NULL with a reason in *ret_why (a constant string): malformed, over budget, unknown field, enum out of range.
+ * Returns the message, or NULL with a reason in *ret_why (a constant string): malformed, over budget, unknown field,
+ * enum out of range.
  */
 ProtobufCMessage *pb_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data, size_t len, size_t budget,
     struct pb_arena **ret_arena, const char **ret_why);
@@ -36,7 +37,8 @@ pb_bytes(const void *data, size_t len)
 
 ProtobufCBinaryData pb_str(const char *text);
 
-/* pb_to_str - copy to a terminated buffer. Returns 0, or -EINVAL when it holds a NUL or does not fit (buf is then ""). */
+/* pb_to_str - copy to a terminated buffer. Returns 0, or -EINVAL when it holds a NUL or does not fit (buf is then "").
+ */
 int pb_to_str(ProtobufCBinaryData bytes, char *buf, size_t size);
 
 /* Equal to a C string. */

@@ -17,18 +17,18 @@ struct privs {
 #define PRIVS_CAP(n) (UINT64_C(1) << (n))
 
 /*
- * privs_drop - become what `want` says: groups, gid, uid, bounding set, permitted, effective; ambient and inheritable empty; no_new_privs;
- * umask 0077.
+ * privs_drop - become what `want` says: groups, gid, uid, bounding set, permitted, effective; ambient and inheritable
+ * empty; no_new_privs; umask 0077.
  * @err: on failure one line: what was refused and what to do.
- * Started as root: any target. Started as the target uid already (systemd User= with AmbientCapabilities=): keeps only `caps`, and a wanted
- * capability that is missing is an error. Started as anyone else: -EPERM "must be started as root".
- * Returns 0 or a negative errno.
+ * Started as root: any target. Started as the target uid already (systemd User= with AmbientCapabilities=): keeps only
+ * `caps`, and a wanted capability that is missing is an error. Started as anyone else: -EPERM "must be started as
+ * root". Returns 0 or a negative errno.
  */
 int privs_drop(const struct privs *want, char *err, size_t err_size);
 
 /*
- * privs_prove - look again, through other calls than the drop used: /proc/self/status, getresuid, setuid(0) fails, no_new_privs.
- * Returns 0, or -EPERM with the first thing that is not as wanted in err.
+ * privs_prove - look again, through other calls than the drop used: /proc/self/status, getresuid, setuid(0) fails,
+ * no_new_privs. Returns 0, or -EPERM with the first thing that is not as wanted in err.
  */
 int privs_prove(const struct privs *want, char *err, size_t err_size);
 

@@ -1,8 +1,10 @@
 /*
- * System calls by table (seccomp) and files by table (Landlock). Fails closed: a filter that cannot be installed ends the process.
+ * System calls by table (seccomp) and files by table (Landlock). Fails closed: a filter that cannot be installed ends
+ * the process.
  *
- * seccomp: calls on the lists are allowed; the dangerous ones (execve, ptrace, mount, bpf, module loading, foreign sockets ...) kill the
- * process; anything else answers ENOSYS, so that a newer libc finds its way (lab: clone3, rseq, faccessat2).
+ * seccomp: calls on the lists are allowed; the dangerous ones (execve, ptrace, mount, bpf, module loading, foreign
+ * sockets ...) kill the process; anything else answers ENOSYS, so that a newer libc finds its way (lab: clone3, rseq,
+ * faccessat2).
  */
 #ifndef PICKET_COMMON_SANDBOX_H
 #define PICKET_COMMON_SANDBOX_H
@@ -45,18 +47,23 @@ struct sandbox {
 };
 
 /* Put behind the last row of a struct sandbox_call list. */
-#define SANDBOX_END {.nr = -1}
+#define SANDBOX_END                                                                                                    \
+	{                                                                                                              \
+		.nr = -1                                                                                               \
+	}
 
 /*
- * sandbox_enter - Landlock first, then seccomp. Call after privs_drop(), before the first untrusted byte. Cannot be undone.
+ * sandbox_enter - Landlock first, then seccomp. Call after privs_drop(), before the first untrusted byte. Cannot be
+ * undone.
  * @ret_landlock_abi: ABI in force, 0 when the kernel has none (which is logged, not fatal); may be NULL.
  * Returns 0 or a negative errno with one line in err.
  */
 int sandbox_enter(const struct sandbox *sandbox, int *ret_landlock_abi, char *err, size_t err_size);
 
 /*
- * sandbox_probe - try a call that must not work, by name: execve, ptrace, mount, inet-socket, open-etc-shadow, unknown-syscall.
- * Returns only when it was not killed: 0 when the call was refused with an error, 1 when it went through, -EINVAL for a name it does not know.
+ * sandbox_probe - try a call that must not work, by name: execve, ptrace, mount, inet-socket, open-etc-shadow,
+ * unknown-syscall. Returns only when it was not killed: 0 when the call was refused with an error, 1 when it went
+ * through, -EINVAL for a name it does not know.
  */
 int sandbox_probe(const char *name);
 

@@ -1,4 +1,5 @@
-/* Named counters: a struct of uint64_t fields and a table that names them. One table serves status reports, --stats and the log. */
+/* Named counters: a struct of uint64_t fields and a table that names them. One table serves status reports, --stats and
+ * the log. */
 #ifndef PICKET_COMMON_STATS_H
 #define PICKET_COMMON_STATS_H
 
@@ -13,7 +14,10 @@ struct stats_name {
 };
 
 /* Ends with name NULL. */
-#define STATS_NAME(type, field) {#field, offsetof(type, field)}
+#define STATS_NAME(type, field)                                                                                        \
+	{                                                                                                              \
+#field, offsetof(type, field)                                                                          \
+	}
 
 struct stats_fact {
 	const char *name;
@@ -25,7 +29,8 @@ struct stats_fact {
  * @base: the struct the table describes.
  * Returns what ipc_send() returns.
  */
-int stats_report(struct ipc_link *link, const struct stats_name *names, const void *base, const struct stats_fact *facts, size_t n_facts);
+int stats_report(struct ipc_link *link, const struct stats_name *names, const void *base,
+    const struct stats_fact *facts, size_t n_facts);
 
 static inline uint64_t
 stats_value(const struct stats_name *name, const void *base)
