@@ -65,7 +65,8 @@ PROTO := $(wildcard proto/*.proto)
 PROTO_C := $(PROTO:%.proto=$(GEN)/%.pb-c.c)
 PROTO_O := $(PROTO:%.proto=$(OUT)/%.pb-c.o)
 obj = $(patsubst %.c,$(OUT)/%.o,$(wildcard $1/*.c))
-COMMON_O := $(call obj,common) $(PROTO_O)
+# An archive: a program gets only what it uses of common/ and of the messages.
+COMMON := $(OUT)/libcommon.a
 UNIT_C := $(wildcard tests/unit/test_*.c)
 UNIT := $(UNIT_C:tests/unit/%.c=$(OUT)/unit/%)
 # test_<folder>_<topic>.c links that folder's objects but main.o.
@@ -85,10 +86,10 @@ missing:
 endif
 
 define program_rule
-$(BIN)/$1: $(call obj,$(call folder,$1)) $(COMMON_O)
+$(BIN)/$1: $(call obj,$(call folder,$1)) $(COMMON)
 	$$(call say,LD,$$@)
 	$(Q)mkdir -p $$(@D)
-	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(call libs,$(call folder,$1))
+	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(call libs,$(call folder,$1))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$p)))
 
@@ -96,6 +97,10 @@ $(OUT)/%.o: %.c | $(PROTO_C)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(COMMON): $(call obj,common) $(PROTO_O)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 # Generated code is compiled without our warnings.
 $(OUT)/proto/%.pb-c.o: $(GEN)/proto/%.pb-c.c | $(PROTO_C)
@@ -116,10 +121,10 @@ FORCE:
 
 # ---- tests ----
 define unit_rule
-$(OUT)/unit/$1: $(OUT)/tests/unit/$1.o $(filter-out %/main.o,$(if $(filter common proto,$(call unit_folder,$1)),,$(call obj,$(call unit_folder,$1)))) $(COMMON_O)
+$(OUT)/unit/$1: $(OUT)/tests/unit/$1.o $(filter-out %/main.o,$(if $(filter common proto,$(call unit_folder,$1)),,$(call obj,$(call unit_folder,$1)))) $(COMMON)
 	$$(call say,LD,$$@)
 	$(Q)mkdir -p $$(@D)
-	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(call libs,$(call unit_folder,$1)) $$(UNIT_LIBS.$1) -lcmocka
+	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(call libs,$(call unit_folder,$1)) $$(UNIT_LIBS.$1) -lcmocka
 endef
 $(foreach t,$(notdir $(UNIT)),$(eval $(call unit_rule,$t)))
 UNIT_LIBS.test_collectord_auparse := -lauparse -laudit
