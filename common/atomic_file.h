@@ -9,8 +9,11 @@
 
 /*
  * atomic_file_write - replace dirfd/name.
- * @mode: of the new file.
- * Returns 0 once the new content is on disk under its name, or a negative errno: the old content is then still there.
+ * @name:  one component. A symbolic link of that name is replaced, never followed.
+ * @mode:  of the new file, whatever the umask.
+ * @dirfd: opened for reading (it is flushed too), by the only process that writes there.
+ * Returns 0 once the new content is on disk under its name, or a negative errno: the old content is then still there,
+ * or, when only the flush of the directory failed, one of the two, whole.
  */
 int atomic_file_write(int dirfd, const char *name, mode_t mode, const void *data, size_t len);
 
