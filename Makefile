@@ -130,8 +130,10 @@ $(foreach t,$(notdir $(UNIT)),$(eval $(call unit_rule,$t)))
 UNIT_LIBS.test_collectord_auparse := -lauparse -laudit
 
 unit: $(UNIT)
-check: deps
+check:
+	$(Q)packaging/deps check
 	$(Q)$(MAKE) --no-print-directory all unit
+	$(Q)$(MAKE) --no-print-directory MODE=asan unit
 	$(Q)tests/run
 
 bench: all
