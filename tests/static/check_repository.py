@@ -1,0 +1,99 @@
+#!/usr/bin/python3
+"""What must hold for the tree as a whole: one line per finding, exit status 1 when there is any. Needs a built tree."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BIN = ROOT / "build" / "bin"
+DAEMONS = ("agentd", "collectord", "uplinkd", "isolatord")
+MAX_LINES = 700  # a file beyond this has more than one subject
+MANUALS = {**{d: f"{d}/picket-{d}.8" for d in DAEMONS}, "picketctl": "picketctl/picketctl.1", "picket-server": "server/picket-server.8"}
+findings = []
+
+
+def find(text):
+    findings.append(text)
+
+
+def output(*command):
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+
+
+def tracked():
+    return [ROOT / name for name in output("git", "ls-files").split("\n") if name]
+
+
+def check_sizes():
+    for path in tracked():
+        if path.suffix in (".c", ".h") and len(path.read_text().splitlines()) > MAX_LINES:
+            find(f"{path.relative_to(ROOT)}: more than {MAX_LINES} lines: look for the seam")
+
+
+def check_isolatord_licence():
+    """libiptc is GPL-2 only: nothing that it forbids may be linked beside it."""
+    needed = re.findall(r"NEEDED.*\[(.+)\]", output("readelf", "-d", str(BIN / "isolatord")))
+    for library in needed:
+        if re.match(r"lib(ssl|crypto|curl)\b", library):
+            find(f"isolatord links {library}, which GPL-2 forbids")
+    if not any(library.startswith("libip4tc") for library in needed):
+        find("isolatord does not link libip4tc")
+
+
+def check_hardening():
+    for name in (*DAEMONS, "picketctl", "picket-server"):
+        header = output("readelf", "-hldW", str(BIN / name))
+        if "DYN" not in header or "GNU_RELRO" not in header or "NOW" not in header:
+            find(f"{name}: not position independent with full RELRO")
+
+
+def check_manuals():
+    """Every option of --help and every key of --sample stands in the manual page, which is free of lint."""
+    for name, manual in MANUALS.items():
+        path = ROOT / manual
+        if not path.exists():
+            find(f"{manual}: missing")
+            continue
+        text = path.read_text().replace("\\-", "-")
+        help_text = output(str(BIN / name), "--help")
+        for option in sorted(set(re.findall(r"--([a-z][a-z-]+)", help_text))):
+            if f"-{option}" not in text:
+                find(f"{manual}: --{option} of --help is missing")
+        if name in DAEMONS:
+            for key in re.findall(r"^#(\w+) =", output(str(BIN / name), "--sample"), re.M):
+                if key not in text:
+                    find(f"{manual}: key {key} is missing")
+        lint = output("mandoc", "-T", "lint", "-W", "warning", manual).strip()
+        if lint:
+            find(lint)
+
+
+def check_links():
+    """Relative links of the documents lead somewhere."""
+    for path in tracked():
+        if path.suffix != ".md":
+            continue
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            if not (path.parent / target).exists():
+                find(f"{path.relative_to(ROOT)}: link to {target} leads nowhere")
+
+
+def check_promises():
+    """Each test named in SECURITY.md exists."""
+    sources = "\n".join(p.read_text() for p in (ROOT / "tests").rglob("*.[cp]*") if p.suffix in (".c", ".py"))
+    for name in re.findall(r"`((?:test_)?[a-z_]+_[a-z_]+)`", (ROOT / "SECURITY.md").read_text()):
+        if name not in sources:
+            find(f"SECURITY.md: there is no test {name}")
+
+
+def main():
+    for check in (check_sizes, check_isolatord_licence, check_hardening, check_manuals, check_links, check_promises):
+        check()
+    print("\n".join(findings))
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
