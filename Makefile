@@ -117,7 +117,7 @@ $(GEN)/proto/%.pb-c.c: proto/%.proto
 $(OUT)/common/daemon.o $(OUT)/common/version.o: $(GEN)/version.stamp
 $(GEN)/version.stamp: FORCE
 	@mkdir -p $(@D); echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
-FORCE:
+.PHONY: FORCE
 
 # ---- tests ----
 define unit_rule
@@ -156,14 +156,10 @@ fmt:
 hooks:
 	git config core.hooksPath .githooks
 
-# One entry per source file, from the flags above.
-compile_commands.json: Makefile $(PROTO_C)
+# One entry per source file, with what the tools need of the flags above; debug code is looked at too.
+compile_commands.json: $(PROTO_C) FORCE
 	$(call say,GEN,$@)
-	$(Q)printf '[\n' > $@.tmp; sep=; for f in $(filter-out %.h,$(C_FILES)); do \
-		printf '%s{"directory":"%s","file":"%s","arguments":["%s"' "$$sep" '$(CURDIR)' "$$f" '$(CC)'; \
-		for a in $(filter-out -MMD -MP -DPICKET_VERSION=%,$(ALL_CFLAGS)); do printf ',"%s"' "$$a"; done; \
-		printf ',"-DPICKET_VERSION=\\"dev\\"","-c","%s"]}' "$$f"; sep=',
-	'; done >> $@.tmp; printf '\n]\n' >> $@.tmp; mv $@.tmp $@
+	$(Q)tests/static/compile_commands.py $@ $(filter %.c,$(C_FILES)) -- $(CC) -std=c11 $(WARN) $(filter-out -MMD -MP,$(CPPFLAGS)) -DPICKET_DEBUG
 
 # ---- install ----
 install: all

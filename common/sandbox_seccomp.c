@@ -26,25 +26,15 @@
 /* Arguments that seccomp sees. */
 #define MAX_ARGS 6u
 
-#define CALL(name)                                                                                                     \
-	{                                                                                                              \
-		.nr = SCMP_SYS(name)                                                                                   \
-	}
+/* clang-format off */
+#define CALL(name) {.nr = SCMP_SYS(name)}
 /* Argument n of the call, an int, is v. */
-#define ARG(n, v)                                                                                                      \
-	{                                                                                                              \
-		SANDBOX_EQ, (n), (uint64_t)(v), 0                                                                      \
-	}
+#define ARG(n, v) {SANDBOX_EQ, (n), (uint64_t)(v), 0}
 /* None of the bits m is set in argument n. */
-#define ARG_WITHOUT(n, m)                                                                                              \
-	{                                                                                                              \
-		SANDBOX_MASK, (n), 0, (m)                                                                              \
-	}
+#define ARG_WITHOUT(n, m) {SANDBOX_MASK, (n), 0, (m)}
 /* The pointer in argument n is NULL. */
-#define ARG_NULL(n)                                                                                                    \
-	{                                                                                                              \
-		SANDBOX_MASK, (n), 0, UINT64_MAX                                                                       \
-	}
+#define ARG_NULL(n) {SANDBOX_MASK, (n), 0, UINT64_MAX}
+/* clang-format on */
 
 /* What the loop, the sockets, the log, state files and libc need; the same for every daemon. */
 static const struct sandbox_call base_calls[] = {

@@ -16,14 +16,14 @@
 #include "common/cleanup.h"
 #include "tests/unit/child.h"
 
-static char dir[] = "/tmp/picket-atomic-XXXXXX";
+static char dir[32];
 static int dirfd_ = -1;
 
 static int
 make_dir(void **state)
 {
 	(void)state;
-	(void)strcpy(dir + strlen(dir) - 6, "XXXXXX");
+	(void)snprintf(dir, sizeof(dir), "/tmp/picket-atomic-XXXXXX");
 	if (mkdtemp(dir) == NULL)
 		return -1;
 	dirfd_ = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
