@@ -1,0 +1,49 @@
+/* HTTPS on libevent: connections, limits, routes. What a request means is api.h's business. */
+#ifndef PICKET_SERVER_HTTP_H
+#define PICKET_SERVER_HTTP_H
+
+#include <openssl/ssl.h>
+#include <stdint.h>
+
+#include "common/limits.h"
+#include "common/loop.h"
+#include "server/api.h"
+
+/* Bytes of a request body as sent, and after undoing Content-Encoding. A package of 1,024 events is below 1 MiB. */
+#define HTTP_BODY_BYTES MIB(8)
+#define HTTP_DECODED_BYTES MIB(32)
+
+/* Bytes of request line and header together: an agent sends a few hundred. */
+#define HTTP_HEADER_BYTES KIB(16)
+
+/* Milliseconds for a TLS handshake, from the accept on. */
+#define HTTP_HANDSHAKE_MS 10000u
+
+/* Milliseconds, beside the idle time-out, in which a request must arrive whole: 8 MiB at 0.5 Mbit/s. */
+#define HTTP_REQUEST_MS 120000u
+
+struct http_conf {
+	struct loop *loop; /* borrowed, as all of these */
+	SSL_CTX *tls;
+	struct api *api;
+	int listen_fd; /* listening; owned from here on */
+	uint64_t idle_timeout_ms;
+	uint64_t max_connections;
+};
+
+struct http;
+
+/* http_start - accept connections. Returns NULL when out of memory; listen_fd is closed then too. */
+struct http *http_start(const struct http_conf *conf);
+void http_free(struct http *http); /* closes every connection; NULL is fine */
+
+/*
+ * http_listen - a bound and listening socket; call before privileges are dropped.
+ * @address: ADDRESS:PORT or [ADDRESS]:PORT; port 0 takes a free one.
+ * @ret_address, @ret_port: what it became.
+ * Returns the descriptor, or a negative errno with one line in err.
+ */
+int http_listen(
+    const char *address, char *ret_address, size_t address_size, uint16_t *ret_port, char *err, size_t err_size);
+
+#endif
