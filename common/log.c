@@ -112,11 +112,13 @@ put_kv(struct out *out, const struct log_kv *kv)
 	case LOG_KIND_U64:
 		(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)kv->u64);
 		break;
-	case LOG_KIND_ERRNO:
-		if (strerror_r((int)(kv->i64 < 0 ? -kv->i64 : kv->i64), text, sizeof(text)) != text)
-			text[sizeof(text) - 1] = '\0';
-		put_value(out, (const unsigned char *)text, strlen(text));
+	case LOG_KIND_ERRNO: {
+		/* GNU's: the result may be a constant, and text is then not written. */
+		const char *why = strerror_r((int)(kv->i64 < 0 ? -kv->i64 : kv->i64), text, sizeof(text));
+
+		put_value(out, (const unsigned char *)why, strlen(why));
 		return;
+	}
 	case LOG_KIND_NONE:
 		text[0] = '\0';
 		break;
