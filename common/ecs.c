@@ -367,10 +367,12 @@ put_process(struct json *j, const Picket__V1__Event *e)
 	member_number(j, "pid", p->pid);
 	member_bytes(j, "name", p->name);
 	member_bytes(j, "executable", p->executable);
-	open_member(j, "parent", '{');
-	member_hex_id(j, "entity_id", p->parent_unique_id);
-	member_number(j, "pid", p->ppid);
-	close_member(j, '}');
+	if (p->ppid != 0) {
+		open_member(j, "parent", '{');
+		member_hex_id(j, "entity_id", p->parent_unique_id);
+		member_number(j, "pid", p->ppid);
+		close_member(j, '}');
+	}
 	open_member(j, "user", '{');
 	member_id(j, "id", p->euid);
 	close_member(j, '}');

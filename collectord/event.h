@@ -1,0 +1,107 @@
+/*
+ * One audit event while its records come in: typed fields, texts decoded and copied, so that it outlives the read
+ * buffer. Records that nobody reads (PROCTITLE, BPRM_FCAPS ...) leave no trace but their arrival.
+ */
+#ifndef PICKET_COLLECTORD_EVENT_H
+#define PICKET_COLLECTORD_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collectord/arena.h"
+#include "collectord/args.h"
+#include "collectord/calls.h"
+#include "collectord/record.h"
+
+/* PATH records kept of one event: a rename over an existing file has five, with symbolic links on the way a few more.
+ */
+#define EVENT_PATHS 12u
+
+/* Bytes of one text (path, name): PATH_MAX of Linux, above which the kernel has none. A longer one is cut. */
+#define EVENT_TEXT_BYTES 4096u
+
+/* Bytes of a socket address kept: struct sockaddr_storage. */
+#define EVENT_SADDR_BYTES 128u
+
+/* What has been seen of an event. */
+enum event_part {
+	EVENT_SYSCALL = 1u << 0,
+	EVENT_EXECVE = 1u << 1,
+	EVENT_CWD = 1u << 2,
+	EVENT_SADDR = 1u << 3,
+	EVENT_USER = 1u << 4,  /* a message of a login program */
+	EVENT_LOGIN = 1u << 5, /* the login user of a process was set */
+	EVENT_MODULE = 1u << 6,
+	EVENT_OPENAT2 = 1u << 7,
+	EVENT_SOCKETCALL = 1u << 8,
+	EVENT_OTHER = 1u << 9,  /* a record that stands by itself and is not read here */
+	EVENT_PIECE = 1u << 10, /* a record that belongs to a system call (PATH, PROCTITLE ...) */
+	EVENT_ENDED = 1u << 11, /* EOE or PROCTITLE came */
+	EVENT_CUT = 1u << 12,   /* a text was too long or did not fit in memory */
+};
+
+enum event_name_type { NAME_UNKNOWN = 0, NAME_NORMAL, NAME_PARENT, NAME_CREATE, NAME_DELETE };
+
+struct event_path {
+	struct slice name; /* .data NULL: (null) */
+	enum event_name_type type;
+	uint64_t inode; /* 0: no such file */
+	uint32_t dev_major, dev_minor;
+	uint32_t mode, uid, gid;
+};
+
+struct event_syscall {
+	const struct call *call; /* NULL: not one that is read here */
+	uint32_t nr;
+	bool has_result; /* success= is there: not on process end */
+	bool success;
+	int64_t exit;
+	uint64_t a[4];
+	uint32_t ppid, pid, auid, uid, gid, euid, egid, session;
+	struct slice tty, comm, exe, key;
+};
+
+/* A user message (USER_LOGIN ...) or LOGIN. */
+struct event_user {
+	uint16_t type;
+	bool success, has_result;
+	uint32_t pid, uid, auid, session;
+	struct slice op, acct, exe, hostname, addr, terminal;
+};
+
+struct audit_event {
+	/* Owned by assemble.c. */
+	struct audit_event *chain; /* same hash bucket, or next free */
+	struct audit_event *older, *newer;
+	uint64_t opened_ms; /* on the clock given to assemble_add() */
+
+	uint64_t time_ms;
+	uint32_t serial, node;
+	uint32_t parts; /* enum event_part bits */
+	bool ignored;   /* a system call that is not read here: the rest of its records is skipped */
+	uint32_t n_paths;
+	struct event_syscall sys;
+	struct event_user user;
+	struct slice cwd;
+	struct slice module;
+	uint64_t open_flags; /* of OPENAT2 */
+	uint64_t socketcall[3];
+	size_t saddr_len;
+	uint8_t saddr[EVENT_SADDR_BYTES];
+	struct event_path paths[EVENT_PATHS];
+	struct args args;
+	struct arena arena;
+};
+
+/* event_reset - ready for the first record of `serial`. */
+void event_reset(struct audit_event *e, struct arena_pool *pool);
+
+/*
+ * event_add - what one record says.
+ * Returns true when nothing more can come for this event: PROCTITLE or EOE ended it, or it is a user message, which
+ * stands alone.
+ */
+bool event_add(struct audit_event *e, const struct record *r);
+
+#endif
