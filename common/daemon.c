@@ -153,7 +153,8 @@ daemon_start(struct daemon *d, int argc, char **argv, int *ret_exit)
 		return 1;
 	}
 	if (conf_load(d->keys, d->conf, options.config, err, sizeof(err)) < 0 ||
-	    check_users(d->conf, err, sizeof(err)) < 0) {
+	    check_users(d->conf, err, sizeof(err)) < 0 ||
+	    (d->check != NULL && d->check(d->conf, err, sizeof(err)) < 0)) {
 		(void)fprintf(stderr, "%s: %s\n", d->name, err);
 		*ret_exit = DAEMON_EXIT_CONFIG;
 		return 1;

@@ -130,7 +130,7 @@ header_v4(struct ipt_ip *ip, const struct rule *rule)
 	ip->proto = rule->protocol;
 	ip->invflags = rule->protocol_not ? IPT_INV_PROTO : 0;
 	if (rule->loopback) {
-		strcpy(rule->chain == RULE_OUT ? ip->outiface : ip->iniface, LOOPBACK_NAME);
+		memcpy(rule->chain == RULE_OUT ? ip->outiface : ip->iniface, LOOPBACK_NAME, sizeof(LOOPBACK_NAME));
 		memset(rule->chain == RULE_OUT ? ip->outiface_mask : ip->iniface_mask, 0xff, sizeof(LOOPBACK_NAME));
 	}
 }
@@ -149,7 +149,7 @@ header_v6(struct ip6t_ip6 *ip, const struct rule *rule)
 	ip->flags = rule->protocol != 0 ? IP6T_F_PROTO : 0; /* without it the kernel does not look at proto */
 	ip->invflags = rule->protocol_not ? IP6T_INV_PROTO : 0;
 	if (rule->loopback) {
-		strcpy(rule->chain == RULE_OUT ? ip->outiface : ip->iniface, LOOPBACK_NAME);
+		memcpy(rule->chain == RULE_OUT ? ip->outiface : ip->iniface, LOOPBACK_NAME, sizeof(LOOPBACK_NAME));
 		memset(rule->chain == RULE_OUT ? ip->outiface_mask : ip->iniface_mask, 0xff, sizeof(LOOPBACK_NAME));
 	}
 }
