@@ -6,7 +6,6 @@
 #include <getopt.h>
 #include <libgen.h>
 #include <seccomp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,18 +69,6 @@ usage(FILE *out)
 	    "  --sandbox-probe NAME    enter the sandbox, try a call that must fail, say what happened\n"
 	    "  --version, --help\n\n%s\nmanual: picket-server(8)\n",
 	    server_verb_help);
-}
-
-void
-server_complain(const char *format, ...)
-{
-	va_list ap;
-
-	(void)fputs("picket-server: ", stderr);
-	va_start(ap, format);
-	(void)vfprintf(stderr, format, ap);
-	va_end(ap);
-	(void)fputc('\n', stderr);
 }
 
 enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP };
