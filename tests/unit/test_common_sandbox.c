@@ -339,13 +339,14 @@ abort_still_ends_the_process_with_sigabrt(void **state)
 }
 
 #ifdef __x86_64__
-/* getpid through the 32-bit entry: number 20 there, writev here. */
+/* getpid through the 32-bit entry: number 20 there, writev here. With or without a sandbox. */
 static int
 call_through_int80(const void *ctx)
 {
 	long result;
 
-	enter(ctx);
+	if (ctx != NULL)
+		enter(ctx);
 	__asm__ volatile("int $0x80" : "=a"(result) : "a"(20L) : "memory", "r8", "r9", "r10", "r11");
 	return result < 0;
 }
@@ -364,8 +365,10 @@ another_architecture_kills(void **state)
 {
 	(void)state;
 #ifdef __x86_64__
-	assert_child_killed_by(SIGSYS, call_through_int80, &closed);
 	assert_child_killed_by(SIGSYS, call_through_x32, &closed);
+	if (WIFSIGNALED(child_run(call_through_int80, NULL)))
+		skip_because("this kernel has no 32-bit entry");
+	assert_child_killed_by(SIGSYS, call_through_int80, &closed);
 #else
 	skip_because("no second architecture to call through");
 #endif
