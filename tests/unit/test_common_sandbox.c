@@ -445,10 +445,13 @@ work_in_write_path(const void *ctx)
 	int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
 	    outsidefd = open(outside, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
 
+	CHILD_CHECK(mkdirat(dirfd, "sub", 0700) == 0);
 	CHILD_CHECK(enter(ctx) > 0);
 	fd = open_in(dir, "other", O_WRONLY | O_CREAT | O_EXCL);
 	CHILD_CHECK(fd >= 0 && write(fd, "x", 1) == 1 && ftruncate(fd, 0) == 0 && close(fd) == 0);
-	CHILD_CHECK(renameat(dirfd, "other", dirfd, "moved") == 0);
+	CHILD_CHECK(renameat(dirfd, "other", dirfd, "sub/other") == 0);
+	CHILD_CHECK(renameat(dirfd, "sub/other", dirfd, "moved") == 0);
+	CHILD_CHECK(unlinkat(dirfd, "sub", AT_REMOVEDIR) == 0);
 	/* A descriptor from before the sandbox is no way out. */
 	CHILD_CHECK(renameat(dirfd, "moved", outsidefd, "moved") == -1 && (errno == EXDEV || errno == EACCES));
 	CHILD_CHECK(openat(outsidefd, "other", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) == -1 && errno == EACCES);
