@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <setjmp.h>
@@ -278,6 +279,39 @@ rows_may_widen_repeat_or_name_what_the_machine_lacks(void **state)
 {
 	(void)state;
 	assert_child_passes(use_odd_table, NULL);
+}
+
+static void *
+set_flag(void *flag)
+{
+	*(bool *)flag = true;
+	return NULL;
+}
+
+static int
+start_thread(const void *ctx)
+{
+	static const struct sandbox_call calls[] = {
+	    {SCMP_SYS(clone), {{SANDBOX_MASK, 0, CLONE_THREAD, CLONE_THREAD}}},
+	    SANDBOX_END,
+	};
+	static const struct sandbox sandbox = {.calls = calls, .paths = no_paths};
+	static bool ran;
+	pthread_t thread;
+
+	(void)ctx;
+	enter(&sandbox);
+	CHILD_CHECK(pthread_create(&thread, NULL, set_flag, &ran) == 0);
+	CHILD_CHECK(pthread_join(thread, NULL) == 0);
+	CHILD_CHECK(ran);
+	return 0;
+}
+
+static void
+a_table_that_names_clone_for_threads_gets_threads(void **state)
+{
+	(void)state;
+	assert_child_passes(start_thread, NULL);
 }
 
 static int
@@ -609,6 +643,7 @@ main(void)
 	    cmocka_unit_test(memory_cannot_become_executable),
 	    cmocka_unit_test(a_row_of_the_table_opens_one_family_and_the_others_still_kill),
 	    cmocka_unit_test(rows_may_widen_repeat_or_name_what_the_machine_lacks),
+	    cmocka_unit_test(a_table_that_names_clone_for_threads_gets_threads),
 	    cmocka_unit_test(no_table_can_allow_a_fatal_call),
 	    cmocka_unit_test(a_filter_that_cannot_be_loaded_is_an_error),
 	    cmocka_unit_test(abort_still_ends_the_process_with_sigabrt),
