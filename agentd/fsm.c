@@ -20,7 +20,7 @@ static const struct agt_step table[AGT_STATES][AGT_EVENTS] =
     },
     [AGT_STATE_STARTING] = {
 	[AGT_EVENT_START]         = {AGT_STATE_STARTING, AGT_ACTION_NONE},
-	[AGT_EVENT_START_REFUSED] = {AGT_STATE_STARTING, AGT_ACTION_NONE}, /* already wanted: the reason says what is missing */
+	[AGT_EVENT_START_REFUSED] = {AGT_STATE_STARTING, AGT_ACTION_REFUSE}, /* stays wanted, but whoever asks again hears why it waits */
 	[AGT_EVENT_RESTORE]       = {AGT_STATE_STARTING, AGT_ACTION_NONE},
 	[AGT_EVENT_STOP]          = {AGT_STATE_STOPPING, AGT_ACTION_SAVE},
 	[AGT_EVENT_TOLD]          = {AGT_STATE_STARTED,  AGT_ACTION_TELL}, /* the server hears of it with the next sync */

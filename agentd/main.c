@@ -70,7 +70,7 @@ main(int argc, char **argv)
 	notify_send("READY=1");
 	code = loop_run(&a->loop);
 	notify_send("STOPPING=1");
-	log_info("stop", KV_I64("code", code));
+	log_info("stop.done", KV_I64("code", code));
 
 	agt_peers_stop(a);
 	agt_isolate_stop(a);

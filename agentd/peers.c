@@ -239,6 +239,8 @@ agt_facts(const struct agentd *a, struct agt_facts *facts)
 	for (int i = 0; i < AGT_DAEMONS; i++)
 		facts->open[i] = a->peer[i].link != NULL;
 	(void)agt_peer_fact(a, AGT_UPLINKD, "client_certificate", facts->certificate, sizeof(facts->certificate));
+	(void)agt_peer_fact(
+	    a, AGT_UPLINKD, "server_certificate", facts->server_certificate, sizeof(facts->server_certificate));
 }
 
 /* ---- start and stop ---- */

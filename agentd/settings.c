@@ -113,7 +113,9 @@ is_port(const char *s)
 {
 	size_t len = strlen(s);
 
-	return len >= 1 && len <= 5 && strspn(s, "0123456789") == len && atoi(s) >= 1 && atoi(s) <= 65535;
+	unsigned long port = strtoul(s, NULL, 10);
+
+	return len >= 1 && len <= 5 && strspn(s, "0123456789") == len && port >= 1 && port <= 65535;
 }
 
 /* host[:port], an IPv6 host in brackets when a port follows. */
@@ -307,7 +309,7 @@ agt_settings_init(struct agt_settings *settings)
 		(void)parse_value(&table[i], &settings->values, table[i].default_text);
 }
 
-/* One change into a copy. Returns 0, AGT_EXIT_ARGUMENT or AGT_EXIT_VALUE with err. */
+/* One change into a copy. Returns 0, or AGT_EXIT_VALUE with err. */
 static int
 set_one(struct agt_settings *settings, const struct agt_change *change, char *err, size_t err_size)
 {
@@ -318,7 +320,7 @@ set_one(struct agt_settings *settings, const struct agt_change *change, char *er
 	if (i < 0) {
 		(void)snprintf(err, err_size, "%s%s%s: no such setting; picketctl settings get KATAEDR lists them",
 		    change->section, dot, change->key);
-		return AGT_EXIT_ARGUMENT;
+		return AGT_EXIT_VALUE;
 	}
 	if (parse_value(&table[i], &settings->values, change->value) < 0) {
 		/* A refused proxy may hold a password: it is not repeated. */

@@ -83,8 +83,8 @@ void agt_settings_init(struct agt_settings *settings);
 /*
  * agt_settings_set - apply changes, all or none.
  * @err: on failure one line: the key, what is wrong, what is allowed.
- * Returns 0 and a revision one higher (the same when every value was in force already), or AGT_EXIT_ARGUMENT for an
- * unknown key, AGT_EXIT_VALUE for a bad value: nothing has changed then.
+ * Returns 0 and a revision one higher (the same when every value was in force already), or AGT_EXIT_VALUE for an
+ * unknown key or a bad value: nothing has changed then.
  */
 int agt_settings_set(
     struct agt_settings *settings, const struct agt_change *changes, size_t n, char *err, size_t err_size);

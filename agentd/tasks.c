@@ -228,6 +228,9 @@ agt_tasks_reason(
 	else if (task == AGT_TASK_KATAEDR && !agt_facts_certificate_ok(facts))
 		add_clause(buf, size, "client certificate: ",
 		    facts->certificate[0] != '\0' ? facts->certificate : "not reported by uplinkd yet");
+	if (task == AGT_TASK_KATAEDR && facts->server_certificate[0] != '\0' &&
+	    strcmp(facts->server_certificate, "present") != 0)
+		add_clause(buf, size, "server certificate: ", facts->server_certificate);
 	if (def->needs >= 0)
 		add_suspended(tasks, (enum agt_task)def->needs, facts, buf, size);
 	return buf;
