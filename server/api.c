@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/pb.h"
 #include "link.pb-c.h"
+#include "server/agent_id.h"
 #include "server/host_state.h"
 #include "server/telemetry.h"
 #include "server/text.h"

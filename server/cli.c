@@ -41,7 +41,7 @@ static const struct verb {
     {"task", 3, 3, CLI_JSON | CLI_WAIT | CLI_EXPIRES, cli_task},
 };
 
-const char server_verb_help[] =
+const char srv_verb_help[] =
     "verbs (each with --db FILE or --config FILE, and --json):\n"
     "  hosts                                      every host: last seen, state, isolation\n"
     "  events [--host HOST] [--type TYPE] [--text TEXT] [--since WHEN] [--until WHEN] [--limit N] [--follow]\n"
@@ -82,7 +82,7 @@ parse_value(const char *option, const char *text, enum conf_type type, uint64_t 
 
 	if (conf_parse_value(&row, ret, text, err, sizeof(err)) == 0)
 		return 0;
-	server_complain("--%s", err); /* "option=text: what is allowed" */
+	srv_complain("--%s", err); /* "option=text: what is allowed" */
 	return SERVER_EXIT_VALUE;
 }
 
@@ -143,7 +143,7 @@ take_option(struct cli *cli, int c)
 		return parse_value("expires", optarg, CONF_MS, 1000, INT64_MAX, &cli->expires_ms);
 	default:
 		if (cli->n_allows == CLI_ALLOWS_MAX) {
-			server_complain("more than %u --allow", CLI_ALLOWS_MAX);
+			srv_complain("more than %u --allow", CLI_ALLOWS_MAX);
 			return SERVER_EXIT_USAGE;
 		}
 		cli->allows[cli->n_allows++] = optarg;
@@ -170,7 +170,7 @@ parse_options(struct cli *cli, const struct verb *verb, int argc, char **argv, s
 		if (c == '?')
 			return SERVER_EXIT_USAGE;
 		if (options[index].bit != 0 && (options[index].bit & verb->options) == 0) {
-			server_complain("%s has no option --%s, see --help", verb->name, options[index].option.name);
+			srv_complain("%s has no option --%s, see --help", verb->name, options[index].option.name);
 			return SERVER_EXIT_USAGE;
 		}
 		if (c == 'd')
@@ -185,7 +185,7 @@ parse_options(struct cli *cli, const struct verb *verb, int argc, char **argv, s
 	cli->args = argv + optind;
 	cli->n_args = argc - optind;
 	if (cli->n_args < verb->min_args || (verb->max_args >= 0 && cli->n_args > verb->max_args)) {
-		server_complain("%s: wrong number of arguments, see --help", verb->name);
+		srv_complain("%s: wrong number of arguments, see --help", verb->name);
 		return SERVER_EXIT_USAGE;
 	}
 	return 0;
@@ -199,22 +199,22 @@ open_store(struct cli *cli, const struct place *place)
 	char err[ERR_BYTES];
 
 	if (place->db == NULL && place->config == NULL) {
-		server_complain("name the running server's database with --db FILE, or its --config FILE");
+		srv_complain("name the running server's database with --db FILE, or its --config FILE");
 		return SERVER_EXIT_USAGE;
 	}
-	if (conf_load(server_conf_keys, &conf, place->config, err, sizeof(err)) < 0) {
-		server_complain("%s", err);
+	if (conf_load(srv_conf_keys, &conf, place->config, err, sizeof(err)) < 0) {
+		srv_complain("%s", err);
 		return SERVER_EXIT_OTHER;
 	}
 	int r = store_open(place->db != NULL ? place->db : conf.database, STORE_TOOL, &cli->store, err, sizeof(err));
 	if (r < 0)
-		server_complain("%s", err);
-	conf_done(server_conf_keys, &conf);
+		srv_complain("%s", err);
+	conf_done(srv_conf_keys, &conf);
 	return r < 0 ? SERVER_EXIT_OTHER : 0;
 }
 
 int
-server_verb_run(int argc, char **argv, int *ret_exit)
+srv_verb_run(int argc, char **argv, int *ret_exit)
 {
 	struct cli cli = {.now_ms = wall_now_ms(), .limit = CLI_LIMIT_DEFAULT};
 	struct place place = {NULL, NULL};
@@ -236,7 +236,7 @@ server_verb_run(int argc, char **argv, int *ret_exit)
 		r = verb->run(&cli);
 	store_close(cli.store);
 	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout))) {
-		server_complain("cannot write to standard output: %m");
+		srv_complain("cannot write to standard output: %m");
 		r = SERVER_EXIT_OTHER;
 	}
 	*ret_exit = r;
@@ -246,7 +246,7 @@ server_verb_run(int argc, char **argv, int *ret_exit)
 int
 cli_say_store(struct cli *cli)
 {
-	server_complain("the database failed: %s", store_error(cli->store));
+	srv_complain("the database failed: %s", store_error(cli->store));
 	return SERVER_EXIT_OTHER;
 }
 
@@ -257,10 +257,10 @@ cli_find_host(struct cli *cli, const char *text, int64_t *ret_host, char *agent_
 	case 0:
 		return 0;
 	case ENOENT:
-		server_complain("no host %s: `picket-server hosts` lists those that have reported", text);
+		srv_complain("no host %s: `picket-server hosts` lists those that have reported", text);
 		return SERVER_EXIT_OTHER;
 	case ENOTUNIQ:
-		server_complain("several hosts match %s: give more of the agent id", text);
+		srv_complain("several hosts match %s: give more of the agent id", text);
 		return SERVER_EXIT_OTHER;
 	default:
 		return cli_say_store(cli);

@@ -112,7 +112,7 @@ queue(struct cli *cli, const char *host_text, Picket__V1__Command *command)
 		return cli_say_store(cli);
 	print_answer(cli, id, agent_id, &answer);
 	if (cli->wait_s != 0 && store_command_is_open(answer.state))
-		server_complain("no answer within %llu s; the order stays queued, see `picket-server commands %s`",
+		srv_complain("no answer within %llu s; the order stays queued, see `picket-server commands %s`",
 		    (unsigned long long)cli->wait_s, id);
 	return exit_of(answer.state, cli->wait_s != 0);
 }
@@ -130,7 +130,7 @@ cli_isolate(struct cli *cli)
 		return SERVER_EXIT_OTHER;
 	for (size_t i = 0; i < cli->n_allows; i++) {
 		if (allow_parse(cli->allows[i], &allows[i], err, sizeof(err)) < 0) {
-			server_complain("%s", err);
+			srv_complain("%s", err);
 			return SERVER_EXIT_VALUE;
 		}
 		exceptions[i] = &allows[i].exception;
@@ -185,12 +185,12 @@ cli_settings(struct cli *cli)
 	int n = cli->n_args - 2;
 
 	if (n > (int)SETTINGS_MAX) {
-		server_complain("more than %u settings at once", SETTINGS_MAX);
+		srv_complain("more than %u settings at once", SETTINGS_MAX);
 		return SERVER_EXIT_USAGE;
 	}
 	for (int i = 0; i < n; i++) {
 		if (parse_setting(cli->args[2 + i], &settings[i]) < 0) {
-			server_complain("%s is not [SECTION.]KEY=VALUE", cli->args[2 + i]);
+			srv_complain("%s is not [SECTION.]KEY=VALUE", cli->args[2 + i]);
 			return SERVER_EXIT_USAGE;
 		}
 		pointers[i] = &settings[i];
@@ -211,7 +211,7 @@ cli_task(struct cli *cli)
 	bool start = strcmp(cli->args[1], "start") == 0;
 
 	if (!start && strcmp(cli->args[1], "stop") != 0) {
-		server_complain("task HOST start|stop TASK: %s is neither", cli->args[1]);
+		srv_complain("task HOST start|stop TASK: %s is neither", cli->args[1]);
 		return SERVER_EXIT_USAGE;
 	}
 	task.task = pb_str(cli->args[2]);

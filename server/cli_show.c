@@ -295,7 +295,7 @@ cli_commands(struct cli *cli)
 	if (n < 0)
 		return cli_say_store(cli);
 	if (id != NULL && n == 0) {
-		server_complain("no command %s", id);
+		srv_complain("no command %s", id);
 		return SERVER_EXIT_OTHER;
 	}
 	return SERVER_EXIT_OK;

@@ -5,7 +5,7 @@
 #include "server/server.h"
 
 void
-server_complain(const char *format, ...)
+srv_complain(const char *format, ...)
 {
 	va_list ap;
 

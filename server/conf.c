@@ -14,7 +14,7 @@
 /* Most connections at once: each may hold a body of 8 MiB while it arrives, and one descriptor. */
 #define CONF_CONNECTIONS_MAX 4096
 
-const struct conf_key server_conf_keys[] = {
+const struct conf_key srv_conf_keys[] = {
     {"server", "Listen", CONF_STRING, offsetof(struct server_conf, listen), "127.0.0.1:8443", 0, 0, NULL,
 	"ADDRESS:PORT, IPv6 in brackets. Port 0: any free one, see PortFile."},
     {"server", "Database", CONF_STRING, offsetof(struct server_conf, database), NULL, 0, 0, NULL,
@@ -39,7 +39,7 @@ const struct conf_key server_conf_keys[] = {
     {.key = NULL},
 };
 
-const struct server_conf_option server_conf_options[] = {
+const struct srv_conf_option srv_conf_options[] = {
     {"listen", "ADDRESS:PORT", "Listen", "where to listen (default 127.0.0.1:8443); port 0: any free one"},
     {"db", "FILE", "Database", "SQLite file"},
     {"cert", "FILE", "Certificate", "the server's certificate, PEM"},
@@ -52,9 +52,9 @@ const struct server_conf_option server_conf_options[] = {
 };
 
 int
-server_conf_set(struct server_conf *conf, const char *key, const char *value, char *err, size_t err_size)
+srv_conf_set(struct server_conf *conf, const char *key, const char *value, char *err, size_t err_size)
 {
-	for (const struct conf_key *row = server_conf_keys; row->key != NULL; row++) {
+	for (const struct conf_key *row = srv_conf_keys; row->key != NULL; row++) {
 		if (strcmp(row->key, key) == 0)
 			return conf_parse_value(row, conf, value, err, err_size);
 	}
@@ -63,7 +63,7 @@ server_conf_set(struct server_conf *conf, const char *key, const char *value, ch
 }
 
 int
-server_conf_check(const struct server_conf *conf, char *err, size_t err_size)
+srv_conf_check(const struct server_conf *conf, char *err, size_t err_size)
 {
 	const struct {
 		const char *value, *option, *key;

@@ -20,24 +20,24 @@ struct server_conf {
 	int log_level; /* index into daemon_level_names */
 };
 
-extern const struct conf_key server_conf_keys[];
+extern const struct conf_key srv_conf_keys[];
 
 /* What an option of the command line is called in the file; ended by option NULL. */
-struct server_conf_option {
+struct srv_conf_option {
 	const char *option;   /* without "--" */
 	const char *argument; /* for --help */
 	const char *key;
 	const char *help;
 };
-extern const struct server_conf_option server_conf_options[];
+extern const struct srv_conf_option srv_conf_options[];
 
 /*
- * server_conf_set - one value by its key, as an option of the command line does.
+ * srv_conf_set - one value by its key, as an option of the command line does.
  * Returns 0, or -EINVAL with one line in err.
  */
-int server_conf_set(struct server_conf *conf, const char *key, const char *value, char *err, size_t err_size);
+int srv_conf_set(struct server_conf *conf, const char *key, const char *value, char *err, size_t err_size);
 
-/* server_conf_check - everything that has no default is there. Returns 0, or -EINVAL with one line in err. */
-int server_conf_check(const struct server_conf *conf, char *err, size_t err_size);
+/* srv_conf_check - everything that has no default is there. Returns 0, or -EINVAL with one line in err. */
+int srv_conf_check(const struct server_conf *conf, char *err, size_t err_size);
 
 #endif

@@ -37,13 +37,4 @@ struct http;
 struct http *http_start(const struct http_conf *conf);
 void http_free(struct http *http); /* closes every connection; NULL is fine */
 
-/*
- * http_listen - a bound and listening socket; call before privileges are dropped.
- * @address: ADDRESS:PORT or [ADDRESS]:PORT; port 0 takes a free one.
- * @ret_address, @ret_port: what it became.
- * Returns the descriptor, or a negative errno with one line in err.
- */
-int http_listen(
-    const char *address, char *ret_address, size_t address_size, uint16_t *ret_port, char *err, size_t err_size);
-
 #endif

@@ -1,58 +1,22 @@
-/*
- * Binds the listening socket and puts addresses into words. Called by main.c before privileges are dropped, and by
- * http.c for the log.
- */
+/* Binds the listening socket; what is wrong with the address is said in words. Called by main.c before privileges are
+ * dropped. */
+#include "server/listen.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "server/http.h"
 #include "server/peer.h"
 
 /* Connections the kernel keeps for us while we are in a transaction; it cuts it to net.core.somaxconn. */
 #define LISTEN_BACKLOG 512
-
-/* The address alone; returns the port. */
-static uint16_t
-split(const struct sockaddr *sa, char *address, size_t size)
-{
-
-	if (sa->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)sa;
-
-		(void)inet_ntop(AF_INET, &in->sin_addr, address, (socklen_t)size);
-		return ntohs(in->sin_port);
-	} else if (sa->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
-
-		(void)inet_ntop(AF_INET6, &in6->sin6_addr, address, (socklen_t)size);
-		return ntohs(in6->sin6_port);
-	}
-	(void)snprintf(address, size, "unknown");
-	return 0;
-}
-
-const char *
-peer_name(int fd, char *buf, size_t size)
-{
-	char address[INET6_ADDRSTRLEN];
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-
-	if (fd < 0 || getpeername(fd, (struct sockaddr *)&ss, &len) < 0) {
-		(void)snprintf(buf, size, "unknown");
-		return buf;
-	}
-	uint16_t port = split((const struct sockaddr *)&ss, address, sizeof(address));
-	(void)snprintf(buf, size, ss.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", address, (unsigned int)port);
-	return buf;
-}
 
 /* ADDRESS:PORT or [ADDRESS]:PORT. Returns 0 or -EINVAL. */
 static int
@@ -97,7 +61,7 @@ remedy_of(int error)
 }
 
 int
-http_listen(const char *address, char *ret_address, size_t address_size, uint16_t *ret_port, char *err, size_t err_size)
+listen_open(const char *address, char *ret_address, size_t address_size, uint16_t *ret_port, char *err, size_t err_size)
 {
 	struct sockaddr_storage ss = {0};
 	const int on = 1;
@@ -122,6 +86,6 @@ http_listen(const char *address, char *ret_address, size_t address_size, uint16_
 	}
 	socklen_t bound = sizeof(ss);
 	(void)getsockname(fd, (struct sockaddr *)&ss, &bound);
-	*ret_port = split((const struct sockaddr *)&ss, ret_address, address_size);
+	*ret_port = peer_address((const struct sockaddr *)&ss, ret_address, address_size);
 	return STEAL_FD(fd);
 }

@@ -22,7 +22,7 @@
 #include "server/api.h"
 #include "server/conf.h"
 #include "server/http.h"
-#include "server/peer.h"
+#include "server/listen.h"
 #include "server/run_as.h"
 #include "server/server.h"
 #include "server/tls.h"
@@ -49,7 +49,7 @@ struct server {
 	const char *probe;
 	SSL_CTX *tls;
 	int listen_fd, port_file_fd;
-	char address[PEER_BYTES];
+	char address[INET6_ADDRSTRLEN];
 	uint16_t port;
 	struct loop loop;
 	struct api api;
@@ -62,20 +62,20 @@ usage(FILE *out)
 	(void)fprintf(out, "usage: picket-server [--config FILE] [option ...]    run the server in the foreground\n"
 			   "       picket-server VERB [argument ...]             ask it or command hosts\n\noptions:\n"
 			   "  --config FILE           read section [server] of FILE; options go before it\n");
-	for (const struct server_conf_option *o = server_conf_options; o->option != NULL; o++)
+	for (const struct srv_conf_option *o = srv_conf_options; o->option != NULL; o++)
 		(void)fprintf(out, "  --%s %-*s %s\n", o->option, (int)(20 - strlen(o->option)), o->argument, o->help);
 	(void)fprintf(out,
 	    "  -n | -T | --sample      check the configuration, print it, or print every key with its default\n"
 	    "  --sandbox-probe NAME    enter the sandbox, try a call that must fail, say what happened\n"
 	    "  --version, --help\n\n%s\nmanual: picket-server(8)\n",
-	    server_verb_help);
+	    srv_verb_help);
 }
 
 enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP };
 
 struct options {
 	const char *config;
-	const char *values[16]; /* by row of server_conf_options; NULL: not given */
+	const char *values[16]; /* by row of srv_conf_options; NULL: not given */
 	enum mode mode;
 };
 
@@ -93,8 +93,8 @@ parse_options(int argc, char **argv, struct server *server, struct options *opti
 	};
 	int c;
 
-	for (int i = 0; server_conf_options[i].option != NULL; i++)
-		longs[5 + i] = (struct option){server_conf_options[i].option, required_argument, NULL, OPT_VALUE + i};
+	for (int i = 0; srv_conf_options[i].option != NULL; i++)
+		longs[5 + i] = (struct option){srv_conf_options[i].option, required_argument, NULL, OPT_VALUE + i};
 	*ret_exit = DAEMON_EXIT_OK;
 	while ((c = getopt_long(argc, argv, "nT", longs, NULL)) != -1) {
 		if (c >= OPT_VALUE && c < OPT_CONFIG) {
@@ -112,7 +112,7 @@ parse_options(int argc, char **argv, struct server *server, struct options *opti
 			options->config = optarg;
 			break;
 		case OPT_SAMPLE:
-			conf_sample(server_conf_keys, false, stdout);
+			conf_sample(srv_conf_keys, false, stdout);
 			return 1;
 		case OPT_PROBE:
 			server->probe = optarg;
@@ -129,7 +129,7 @@ parse_options(int argc, char **argv, struct server *server, struct options *opti
 		}
 	}
 	if (optind < argc) {
-		server_complain("unexpected argument %s: there is no such verb, see --help", argv[optind]);
+		srv_complain("unexpected argument %s: there is no such verb, see --help", argv[optind]);
 		*ret_exit = DAEMON_EXIT_USAGE;
 		return 1;
 	}
@@ -142,21 +142,21 @@ load_conf(struct server *server, const struct options *options)
 {
 	char err[ERR_BYTES];
 
-	if (conf_load(server_conf_keys, &server->conf, options->config, err, sizeof(err)) < 0) {
-		server_complain("%s", err);
+	if (conf_load(srv_conf_keys, &server->conf, options->config, err, sizeof(err)) < 0) {
+		srv_complain("%s", err);
 		return -1;
 	}
-	for (int i = 0; server_conf_options[i].option != NULL; i++) {
-		const struct server_conf_option *option = &server_conf_options[i];
+	for (int i = 0; srv_conf_options[i].option != NULL; i++) {
+		const struct srv_conf_option *option = &srv_conf_options[i];
 
 		if (options->values[i] != NULL &&
-		    server_conf_set(&server->conf, option->key, options->values[i], err, sizeof(err)) < 0) {
-			server_complain("--%s: %s", option->option, err);
+		    srv_conf_set(&server->conf, option->key, options->values[i], err, sizeof(err)) < 0) {
+			srv_complain("--%s: %s", option->option, err);
 			return -1;
 		}
 	}
-	if (server_conf_check(&server->conf, err, sizeof(err)) < 0) {
-		server_complain("%s", err);
+	if (srv_conf_check(&server->conf, err, sizeof(err)) < 0) {
+		srv_complain("%s", err);
 		return -1;
 	}
 	return 0;
@@ -173,20 +173,20 @@ open_privileged(struct server *server)
 
 	server->tls = tls_context_new(&files, err, sizeof(err));
 	if (server->tls == NULL) {
-		server_complain("%s", err);
+		srv_complain("%s", err);
 		return -1;
 	}
 	server->listen_fd =
-	    http_listen(conf->listen, server->address, sizeof(server->address), &server->port, err, sizeof(err));
+	    listen_open(conf->listen, server->address, sizeof(server->address), &server->port, err, sizeof(err));
 	if (server->listen_fd < 0) {
-		server_complain("%s", err);
+		srv_complain("%s", err);
 		return -1;
 	}
 	if (conf->port_file[0] != '\0') {
 		server->port_file_fd =
 		    open(conf->port_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 		if (server->port_file_fd < 0) {
-			server_complain(
+			srv_complain(
 			    "cannot write the port file %s: %m; name one in a directory that exists", conf->port_file);
 			return -1;
 		}
@@ -205,8 +205,7 @@ confine(struct server *server, const struct privs *privs)
 		return -1;
 	const char *directory = dirname(path);
 	if (stat(directory, &st) < 0) {
-		server_complain(
-		    "the directory of the database, %s: %m; make it, owned by the server's user", directory);
+		srv_complain("the directory of the database, %s: %m; make it, owned by the server's user", directory);
 		return -1;
 	}
 	const struct sandbox_path paths[] = {{directory, SANDBOX_WRITE}, {NULL, 0}};
@@ -245,7 +244,7 @@ run(struct server *server)
 	char err[ERR_BYTES];
 
 	if (store_open(server->conf.database, STORE_SERVE, &server->api.store, err, sizeof(err)) < 0) {
-		server_complain("%s", err);
+		srv_complain("%s", err);
 		return DAEMON_EXIT_START;
 	}
 	const struct http_conf http = {
@@ -258,7 +257,7 @@ run(struct server *server)
 	};
 	server->http = http_start(&http);
 	if (server->http == NULL) {
-		server_complain("out of memory");
+		srv_complain("out of memory");
 		return DAEMON_EXIT_START;
 	}
 	say_ready(server);
@@ -277,7 +276,7 @@ serve(struct server *server, const struct options *options)
 	if (load_conf(server, options) < 0)
 		return DAEMON_EXIT_CONFIG;
 	if (options->mode == MODE_DUMP)
-		conf_dump(server_conf_keys, &server->conf, stdout);
+		conf_dump(srv_conf_keys, &server->conf, stdout);
 	else if (options->mode == MODE_CHECK)
 		(void)puts("picket-server: configuration OK");
 	if (options->mode != MODE_RUN)
@@ -285,13 +284,13 @@ serve(struct server *server, const struct options *options)
 	(void)log_open("picket-server", NULL, (enum log_level)(LOG_LEVEL_ERROR + server->conf.log_level));
 	notify_open();
 	if (run_as_resolve(server->conf.run_as, &privs, err, sizeof(err)) < 0) {
-		server_complain("%s", err);
+		srv_complain("%s", err);
 		return DAEMON_EXIT_SANDBOX;
 	}
 	if (open_privileged(server) < 0)
 		return DAEMON_EXIT_START;
 	if (loop_init(&server->loop, NULL, NULL) < 0) {
-		server_complain("out of memory");
+		srv_complain("out of memory");
 		return DAEMON_EXIT_START;
 	}
 	if (confine(server, &privs) < 0)
@@ -311,7 +310,7 @@ server_done(struct server *server)
 		(void)close(server->listen_fd);
 	if (server->port_file_fd >= 0)
 		(void)close(server->port_file_fd);
-	conf_done(server_conf_keys, &server->conf);
+	conf_done(srv_conf_keys, &server->conf);
 }
 
 int
@@ -321,7 +320,7 @@ main(int argc, char **argv)
 	struct options options = {0};
 	int code;
 
-	if (server_verb_run(argc, argv, &code) != 0 || parse_options(argc, argv, &server, &options, &code) != 0)
+	if (srv_verb_run(argc, argv, &code) != 0 || parse_options(argc, argv, &server, &options, &code) != 0)
 		return code;
 	code = serve(&server, &options);
 	server_done(&server);

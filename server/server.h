@@ -15,13 +15,13 @@ enum server_exit {
 };
 
 /* Errors go to standard error as one line, "picket-server: ...". */
-void server_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void srv_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* server_verb_run - `picket-server VERB ...`. Returns 1 with the exit code in *ret_exit, or 0 when argv[1] is no verb.
+/* srv_verb_run - `picket-server VERB ...`. Returns 1 with the exit code in *ret_exit, or 0 when argv[1] is no verb.
  */
-int server_verb_run(int argc, char **argv, int *ret_exit);
+int srv_verb_run(int argc, char **argv, int *ret_exit);
 
 /* The lines of --help about the verbs. */
-extern const char server_verb_help[];
+extern const char srv_verb_help[];
 
 #endif

@@ -6,29 +6,12 @@
 
 #include <errno.h>
 
-#include "common/limits.h"
+#include "server/agent_id.h"
 
 /* Field numbers of proto/telemetry.proto and proto/link.proto; test_server_telemetry compares them with the generated
  * code. */
 enum { REQUEST_AGENT_ID = 1, REQUEST_RECORDS = 2 };
 enum { RECORD_EPOCH = 1, RECORD_SEQUENCE = 2, RECORD_TYPE = 3, RECORD_EVENT = 4 };
-
-const char agent_id_rule[] = "agent_id must be 1 to 64 letters, digits or . _ : -";
-
-int
-agent_id_is_valid(const uint8_t *id, size_t len)
-{
-	if (len == 0 || len > LIM_ID_BYTES)
-		return 0;
-	for (size_t i = 0; i < len; i++) {
-		uint8_t c = id[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-			c == '_' || c == ':' || c == '-'))
-			return 0;
-	}
-	return 1;
-}
 
 static int
 read_record(const uint8_t *data, size_t len, struct telemetry_record *ret)

@@ -35,8 +35,4 @@ int telemetry_open(const uint8_t *data, size_t len, struct telemetry *ret, const
 /* telemetry_next - the next record. Returns 1 with *ret_record set, or 0 after the last. */
 int telemetry_next(struct telemetry *t, struct telemetry_record *ret_record);
 
-/* An agent id goes into logs, commands and queries: letters, digits and . _ : - only, 1 to LIM_ID_BYTES bytes. */
-extern const char agent_id_rule[]; /* the same in words */
-int agent_id_is_valid(const uint8_t *id, size_t len);
-
 #endif
