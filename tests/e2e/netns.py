@@ -126,8 +126,8 @@ def family_of(address):
 
 
 def link(a, a_device, a_addresses, b, b_device, b_addresses):
-    """A veth pair between two namespaces."""
-    run("ip", "link", "add", a_device, "netns", a.name, "type", "veth", "peer", "name", b_device, "netns", b.name)
+    """A veth pair between two namespaces. With equal interface numbers the kernel would take a second to notice that the other end is up."""
+    run("ip", "link", "add", a_device, "index", 100 + next(serial), "netns", a.name, "type", "veth", "peer", "name", b_device, "netns", b.name)
     a.address(a_device, *a_addresses)
     b.address(b_device, *b_addresses)
 

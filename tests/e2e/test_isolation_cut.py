@@ -240,7 +240,10 @@ def test_transit_traffic(net, iso, transit):
         assert net.behind.reaches(Net.SERVER4, PORT) == transit, "the uplink is the host's, not of machines behind it"
 
 
-@pytest.mark.parametrize("iso", [f"[Management]\nAddresses = {Net.THIRD4}, {Net.THIRD6}\nPorts = 13000\nAgentPort = 15000\n"], indirect=True)
+MANAGEMENT = f"[Management]\nAddresses = {Net.THIRD4}, {Net.THIRD6}\nPorts = 13000\nAgentPort = 15000\n"
+
+
+@pytest.mark.parametrize("iso", [pytest.param(MANAGEMENT, id="configured")], indirect=True)
 def test_management_server_is_reached_when_configured(net, iso):
     isolate(iso)
     for third, host in ((Net.THIRD4, Net.HOST_T4), (Net.THIRD6, Net.HOST_T6)):
