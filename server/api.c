@@ -14,13 +14,15 @@
 #include "link.pb-c.h"
 #include "server/agent_id.h"
 #include "server/host_state.h"
+#include "server/order.h"
 #include "server/telemetry.h"
 #include "server/text.h"
 
 /* Bytes of memory a SyncRequest may cost: results are its bulk, and a body of a mebibyte holds thousands. */
 #define API_SYNC_BUDGET MIB(4)
 
-/* Results taken from one sync; more come again with the next. */
+/* Results taken from one sync; more come again with the next. Their ids, 66 bytes each in the reply, leave room for
+ * ORDER_BYTES_MAX. */
 #define API_RESULTS_MAX 256u
 
 /* Bytes of memory for one CommandResult. */
@@ -142,7 +144,7 @@ api_telemetry(struct api *api, const struct api_request *request, struct api_rep
 struct outbox {
 	Picket__V1__ServerCommandEnvelope envelopes[API_COMMANDS_MAX];
 	Picket__V1__ServerCommandEnvelope *commands[API_COMMANDS_MAX];
-	size_t n_commands;
+	size_t n_commands, command_bytes;
 	uint8_t ids[API_RESULTS_MAX][LIM_ID_BYTES];
 	ProtobufCBinaryData confirmed[API_RESULTS_MAX];
 	size_t n_confirmed;
@@ -153,10 +155,13 @@ add_command(const struct store_command *command, void *ctx)
 {
 	struct outbox *outbox = ctx;
 	Picket__V1__ServerCommandEnvelope *envelope = &outbox->envelopes[outbox->n_commands];
-	uint8_t *copy = malloc(command->len + 1);
 
+	if (outbox->command_bytes + command->len > ORDER_BYTES_MAX)
+		return 1;
+	uint8_t *copy = malloc(command->len + 1);
 	if (copy == NULL)
 		return -ENOMEM;
+	outbox->command_bytes += command->len;
 	if (command->len > 0)
 		memcpy(copy, command->bytes, command->len);
 	picket__v1__server_command_envelope__init(envelope);
@@ -242,15 +247,16 @@ take_results(struct api *api, const struct api_request *request, int64_t host, c
 	return 0;
 }
 
-/* A state that we cannot read must not keep the host from its commands. */
+/* A state that we cannot read must not keep the host from its commands; an empty one comes from an uplink that has not
+ * been told yet. */
 static int
 take_state(struct api *api, const struct api_request *request, int64_t host, const Picket__V1__SyncRequest *sync)
 {
 	struct host_state state;
 	const char *why = NULL;
-	bool readable = host_state_read(sync->state.data, sync->state.len, &state, &why) == 0;
+	bool readable = sync->state.len > 0 && host_state_read(sync->state.data, sync->state.len, &state, &why) == 0;
 
-	if (!readable)
+	if (why != NULL)
 		log_warning("api.state_malformed", KV_BYTES("agent", sync->agent_id.data, sync->agent_id.len),
 		    KV_STR("why", why));
 	return store_host_update(api->store, host, readable ? &state.texts : NULL, sync->spooled_events,

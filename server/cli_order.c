@@ -106,7 +106,13 @@ queue(struct cli *cli, const char *host_text, Picket__V1__Command *command)
 	if (r != 0)
 		return r;
 	uint64_t expires_ms = cli->expires_ms != 0 ? cli->now_ms + cli->expires_ms : 0;
-	if (order_queue(cli->store, host, agent_id, cli->verb, command, cli->now_ms, expires_ms, id) < 0)
+	r = order_queue(cli->store, host, agent_id, cli->verb, command, cli->now_ms, expires_ms, id);
+	if (r == -EMSGSIZE) {
+		srv_complain("the order is larger than an agent takes (%zu bytes): give fewer --allow or settings",
+		    ORDER_BYTES_MAX);
+		return SERVER_EXIT_VALUE;
+	}
+	if (r < 0)
 		return cli_say_store(cli);
 	if (cli->wait_s != 0 && wait_for_answer(cli, id, &answer) < 0)
 		return cli_say_store(cli);

@@ -32,6 +32,8 @@ const struct conf_key srv_conf_keys[] = {
 	"Written with the port number once the server answers. Empty: none."},
     {"server", "IdleTimeout", CONF_MS, offsetof(struct server_conf, idle_timeout_ms), "60s", 100, 3600000, NULL,
 	"A connection on which nothing arrives for so long is closed."},
+    {"server", "RequestTimeout", CONF_MS, offsetof(struct server_conf, request_timeout_ms), "2min", 100, 3600000, NULL,
+	"A request of which something arrives now and then must be whole within this and IdleTimeout together."},
     {"server", "MaximumConnections", CONF_U64, offsetof(struct server_conf, max_connections), "256", 1,
 	CONF_CONNECTIONS_MAX, NULL, "More clients wait until one leaves."},
     {"server", "LogLevel", CONF_ENUM, offsetof(struct server_conf, log_level), "info", 0, 0, daemon_level_names,

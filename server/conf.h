@@ -16,6 +16,7 @@ struct server_conf {
 	char *run_as;      /* USER[:GROUP], names or numbers; "": whoever started it */
 	char *port_file;   /* "": none */
 	uint64_t idle_timeout_ms;
+	uint64_t request_timeout_ms;
 	uint64_t max_connections;
 	int log_level; /* index into daemon_level_names */
 };

@@ -175,7 +175,8 @@ on_sweep(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	LIST_FOREACH(conn, &http->conns, link)
 	{
-		uint64_t limit_ms = conn->is_open ? http->conf.idle_timeout_ms + HTTP_REQUEST_MS : HTTP_HANDSHAKE_MS;
+		uint64_t limit_ms =
+		    conn->is_open ? http->conf.idle_timeout_ms + http->conf.request_timeout_ms : HTTP_HANDSHAKE_MS;
 
 		/* libevent sees the end of the stream and frees the connection. */
 		if (mono_since(conn->since, now) > limit_ms && SSL_get_fd(conn->ssl) >= 0)

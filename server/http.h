@@ -19,15 +19,13 @@
 /* Milliseconds for a TLS handshake, from the accept on. */
 #define HTTP_HANDSHAKE_MS 10000u
 
-/* Milliseconds, beside the idle time-out, in which a request must arrive whole: 8 MiB at 0.5 Mbit/s. */
-#define HTTP_REQUEST_MS 120000u
-
 struct http_conf {
 	struct loop *loop; /* borrowed, as all of these */
 	SSL_CTX *tls;
 	struct api *api;
-	int listen_fd; /* listening; owned from here on */
-	uint64_t idle_timeout_ms;
+	int listen_fd;               /* listening; owned from here on */
+	uint64_t idle_timeout_ms;    /* nothing arrives */
+	uint64_t request_timeout_ms; /* beside it, for a request that arrives in small pieces */
 	uint64_t max_connections;
 };
 

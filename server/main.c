@@ -253,6 +253,7 @@ run(struct server *server)
 	    .api = &server->api,
 	    .listen_fd = STEAL_FD(server->listen_fd),
 	    .idle_timeout_ms = server->conf.idle_timeout_ms,
+	    .request_timeout_ms = server->conf.request_timeout_ms,
 	    .max_connections = server->conf.max_connections,
 	};
 	server->http = http_start(&http);

@@ -164,6 +164,9 @@ struct store_command {
 
 int store_command_add(struct store *store, const struct store_command *command);
 
+/* created_ms of the newest command, 0 when there is none. */
+int store_command_newest(struct store *store, uint64_t *ret_created_ms);
+
 /*
  * store_commands_take - what a sync hands out: open commands of the host in order, marked as sent; those past their
  * time become EXPIRED first. Returns the number given to the callback.

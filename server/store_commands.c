@@ -55,6 +55,21 @@ store_command_add(struct store *store, const struct store_command *command)
 	return store_run(store, stmt);
 }
 
+int
+store_command_newest(struct store *store, uint64_t *ret_created_ms)
+{
+	sqlite3_stmt *stmt;
+
+	if (sqlite3_prepare_v2(store->db, "SELECT coalesce(max(created_ms), 0) FROM commands", -1, &stmt, NULL) !=
+	    SQLITE_OK)
+		return store_errno(store);
+	int r = sqlite3_step(stmt) == SQLITE_ROW ? 0 : store_errno(store);
+	if (r == 0)
+		*ret_created_ms = store_u64(stmt, 0);
+	(void)sqlite3_finalize(stmt);
+	return r;
+}
+
 static int
 mark_sent(struct store *store, int64_t host, int64_t last_rowid, uint64_t now_ms)
 {
@@ -105,14 +120,16 @@ store_commands_take(struct store *store, int64_t host, uint64_t now_ms, unsigned
 		    .expires_ms = store_u64(stmt, 5),
 		    .state = STORE_COMMAND_SENT,
 		};
-		last = sqlite3_column_int64(stmt, 0);
 		r = each(&command, ctx);
-		n++;
+		if (r == 0) {
+			last = sqlite3_column_int64(stmt, 0);
+			n++;
+		}
 	}
 	if (r == 0 && rc != SQLITE_DONE)
 		r = store_errno(store);
 	(void)sqlite3_reset(stmt);
-	if (r == 0 && n > 0)
+	if (r >= 0 && n > 0)
 		r = mark_sent(store, host, last, now_ms);
 	return r < 0 ? r : n;
 }

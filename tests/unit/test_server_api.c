@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -271,6 +272,88 @@ a_sync_hands_out_at_most_32_commands_in_order(void **state)
 	pb_arena_free(arena);
 }
 
+/* Queue an isolation with n exceptions of 20 bytes each. */
+static int
+queue_large(size_t n)
+{
+	static const uint8_t address[16] = {0xfd};
+	static Picket__V1__IsolationException exceptions[2400];
+	static Picket__V1__IsolationException *pointers[2400];
+	Picket__V1__Command command = PICKET__V1__COMMAND__INIT;
+	Picket__V1__IsolateCommand isolate = PICKET__V1__ISOLATE_COMMAND__INIT;
+	char agent_id[65], id[ORDER_ID_BYTES];
+	int64_t host;
+
+	for (size_t i = 0; i < n; i++) {
+		picket__v1__isolation_exception__init(&exceptions[i]);
+		exceptions[i].address = pb_bytes(address, sizeof(address));
+		pointers[i] = &exceptions[i];
+	}
+	isolate.exceptions = pointers;
+	isolate.n_exceptions = n;
+	command.kind_case = PICKET__V1__COMMAND__KIND_ISOLATE;
+	command.isolate = &isolate;
+	assert_int_equal(store_host_find(api.store, "agent-1", &host, agent_id, sizeof(agent_id)), 0);
+	return order_queue(api.store, host, agent_id, "isolate", &command, 100, 0, id);
+}
+
+static void
+a_reply_never_grows_beyond_what_an_agent_takes(void **state)
+{
+	struct pb_arena *arena;
+
+	(void)state;
+	pb_arena_free((do_sync(NULL, 0, NULL, 0, &arena), arena));
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(queue_large(1000), 0);
+	for (size_t i = 0; i < 2; i++) {
+		const Picket__V1__SyncReply *r = do_sync(NULL, 0, NULL, 0, &arena);
+
+		assert_int_equal(r->n_commands, 2);
+		assert_true(reply.len < KIB(64));
+		pb_arena_free(arena);
+	}
+}
+
+static void
+an_order_larger_than_an_agent_takes_is_not_queued(void **state)
+{
+	struct pb_arena *arena;
+
+	(void)state;
+	pb_arena_free((do_sync(NULL, 0, NULL, 0, &arena), arena));
+	assert_int_equal(queue_large(2400), -EMSGSIZE);
+	assert_int_equal(do_sync(NULL, 0, NULL, 0, &arena)->n_commands, 0);
+	pb_arena_free(arena);
+	assert_int_equal(queue_large(1000), 0);
+}
+
+static int
+check_time(const struct store_command *command, void *ctx)
+{
+	assert_int_equal(command->created_ms, *(uint64_t *)ctx);
+	return 0;
+}
+
+static void
+the_time_of_issue_never_falls(void **state)
+{
+	Picket__V1__Command command = PICKET__V1__COMMAND__INIT;
+	char agent_id[65], id[ORDER_ID_BYTES];
+	struct pb_arena *arena;
+	int64_t host;
+	uint64_t now = 900;
+
+	(void)state;
+	pb_arena_free((do_sync(NULL, 0, NULL, 0, &arena), arena));
+	assert_int_equal(store_host_find(api.store, "agent-1", &host, agent_id, sizeof(agent_id)), 0);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(order_queue(api.store, host, agent_id, "release", &command, 900 - 100 * i, 0, id), 0);
+		assert_int_equal(command.issued_ms, 900);
+		assert_int_equal(store_commands_each(api.store, id, 0, 1, check_time, &now), 1);
+	}
+}
+
 static ProtobufCBinaryData
 pack_result(const char *id, Picket__V1__CommandStatus status)
 {
@@ -363,6 +446,7 @@ a_host_state_is_put_into_words_and_survives_an_unreadable_one(void **state)
 	pb_arena_free((do_sync(data, len, NULL, 0, &arena), arena));
 	free(data);
 	pb_arena_free((do_sync((const uint8_t *)"\xff", 1, NULL, 0, &arena), arena));
+	pb_arena_free((do_sync(NULL, 0, NULL, 0, &arena), arena));
 	assert_int_equal(store_hosts_each(api.store, check_host, NULL), 1);
 }
 
@@ -378,6 +462,9 @@ main(void)
 	    API_TEST(another_certificate_is_403_and_stores_nothing),
 	    API_TEST(a_locked_database_is_503_with_a_time_to_come_back),
 	    API_TEST(a_sync_hands_out_at_most_32_commands_in_order),
+	    API_TEST(a_reply_never_grows_beyond_what_an_agent_takes),
+	    API_TEST(an_order_larger_than_an_agent_takes_is_not_queued),
+	    API_TEST(the_time_of_issue_never_falls),
 	    API_TEST(results_are_kept_and_confirmed_and_unreadable_ones_skipped),
 	    API_TEST(a_host_state_is_put_into_words_and_survives_an_unreadable_one),
 	};
