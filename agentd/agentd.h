@@ -45,6 +45,7 @@ struct agt_peer {
 struct agt_pending {
 	uint32_t sequence; /* towards isolatord; 0: free */
 	struct mono_ms sent_at;
+	bool on;                /* false: a release */
 	struct ipc_link *asker; /* a picketctl that waits, or NULL */
 	uint32_t asker_sequence;
 	char command_id[LIM_ID_BYTES + 1]; /* a server command that waits, or "" */

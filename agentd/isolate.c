@@ -22,8 +22,9 @@
 #define UNPACK_BYTES MIB(4)
 
 #define NOT_CONNECTED                                                                                                  \
-	"isolatord is not connected, so nothing can be isolated or released: start it (systemctl start "               \
-	"picket-isolatord)"
+	"isolatord is not connected: start it (systemctl start picket-isolatord); to release without it, run "         \
+	"isolatord "                                                                                                   \
+	"--release as root"
 
 static int on_result(struct ipc_link *link, const struct ipc_msg *msg, void *ctx);
 static int on_report(struct ipc_link *link, const struct ipc_msg *msg, void *ctx);
@@ -102,7 +103,7 @@ agt_isolate_forget(struct agentd *a, const struct ipc_link *link)
 
 /* Send a packed order and remember who waits; takes `data`. Returns an enum agt_exit. */
 static int
-send_order(struct agentd *a, uint8_t *data, size_t len, const struct agt_asker *asker, char *why, size_t size)
+send_order(struct agentd *a, bool on, uint8_t *data, size_t len, const struct agt_asker *asker, char *why, size_t size)
 {
 	struct ipc_link *link = ipc_client_link(a->isolator.client);
 	struct agt_pending *p = pending_find(a, 0);
@@ -126,6 +127,7 @@ send_order(struct agentd *a, uint8_t *data, size_t len, const struct agt_asker *
 	}
 	a->counters.orders_sent++;
 	*p = (struct agt_pending){.sequence = a->isolator.last_sequence, .sent_at = mono_now(), .order_len = len};
+	p->on = on;
 	p->asker = asker->link;
 	p->asker_sequence = asker->sequence;
 	(void)snprintf(p->command_id, sizeof(p->command_id), "%s", asker->command_id != NULL ? asker->command_id : "");
@@ -173,7 +175,7 @@ agt_isolate(struct agentd *a, bool on, uint64_t duration_s, Picket__V1__Isolatio
 	log_notice("isolation.ordered", KV_STR("on", on ? "yes" : "no"),
 	    KV_BYTES("by", order.command_id.data, order.command_id.len), KV_U64("duration_s", order.duration_s),
 	    KV_U64("exceptions", order.n_exceptions), KV_U64("endpoints", order.n_uplink));
-	return send_order(a, data, len, asker, why, size);
+	return send_order(a, on, data, len, asker, why, size);
 }
 
 /* The order in force, unpacked. NULL when there is none. */
@@ -217,7 +219,7 @@ extend_order(struct agentd *a)
 	if (status->until_ms != 0)
 		order->duration_s = agt_remaining_s(status->until_ms, wall_now_ms());
 	data = pb_pack_new(&order->base, &len);
-	if (data != NULL && send_order(a, data, len, &nobody, why, sizeof(why)) == AGT_EXIT_OK)
+	if (data != NULL && send_order(a, true, data, len, &nobody, why, sizeof(why)) == AGT_EXIT_OK)
 		log_notice("isolation.extended", KV_U64("endpoints", all.n));
 	pb_arena_free(arena);
 }
@@ -245,18 +247,18 @@ keep_order(struct agentd *a, struct agt_pending *p, const Picket__V1__IsolationR
 	bool released =
 	    result->status != NULL && result->status->state == PICKET__V1__ISOLATION_STATE__ISOLATION_STATE_RELEASED;
 
-	if (p != NULL && result->accepted) {
-		free(a->isolator.order);
+	bool accepted = p != NULL && result->accepted;
+
+	if (!released && !accepted)
+		return;
+	free(a->isolator.order);
+	a->isolator.order = NULL;
+	if (accepted && p->on && !released) {
 		a->isolator.order = p->order;
 		a->isolator.order_len = p->order_len;
 		p->order = NULL;
 	}
-	if (released) {
-		free(a->isolator.order);
-		a->isolator.order = NULL;
-	}
-	if (released || (p != NULL && result->accepted))
-		(void)agt_store_order(a);
+	(void)agt_store_order(a);
 }
 
 static void
@@ -279,6 +281,15 @@ answer(struct agentd *a, const struct agt_pending *p, const Picket__V1__Isolatio
 		agt_command_done(a, p->command_id, result->accepted && !failed, text);
 }
 
+static const char *
+state_word(Picket__V1__IsolationState state)
+{
+	const ProtobufCEnumValue *v =
+	    protobuf_c_enum_descriptor_get_value(&picket__v1__isolation_state__descriptor, (int)state);
+
+	return v != NULL ? v->name : "?";
+}
+
 static int
 on_result(struct ipc_link *link, const struct ipc_msg *msg, void *ctx)
 {
@@ -298,7 +309,7 @@ on_result(struct ipc_link *link, const struct ipc_msg *msg, void *ctx)
 	a->isolator.result = (Picket__V1__IsolationResult *)(void *)pb;
 	keep_order(a, p, a->isolator.result);
 	if (a->isolator.result->status != NULL)
-		log_notice("isolation.state", KV_U64("state", a->isolator.result->status->state),
+		log_notice("isolation.state", KV_STR("state", state_word(a->isolator.result->status->state)),
 		    KV_U64("sequence", msg->sequence),
 		    KV_BYTES("text", a->isolator.result->text.data, a->isolator.result->text.len));
 	if (p != NULL) {
