@@ -431,9 +431,10 @@ on_apply(struct backend *b, const struct ruleset *rules, struct backend_report *
 
 	memset(report, 0, sizeof(*report));
 	memset(iptc->known, 0, sizeof(iptc->known));
-	/* A table that fails does not keep the others from cutting what they can. */
-	for (size_t f = 0; f < FAMILIES; f++) {
-		for (size_t t = 0; t < TABLES; t++) {
+	/* The table that cuts first, in both families; then its copy. One that fails does not keep the others from
+	 * cutting what they can. */
+	for (size_t t = 0; t < TABLES; t++) {
+		for (size_t f = 0; f < FAMILIES; f++) {
 			struct place p;
 
 			place_init(&p, f, t, rules);
