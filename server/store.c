@@ -317,6 +317,9 @@ store_open(const char *path, enum store_mode mode, struct store **ret_store, cha
 		(void)snprintf(err, err_size, "out of memory");
 		return -ENOMEM;
 	}
+	/* One thread, and nobody reads SQLite's own statistics: no locks. Refused, to no harm, after the first time. */
+	(void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	if (mode == STORE_TOOL && stat(path, &st) < 0) {
 		r = -errno;
 		(void)snprintf(

@@ -43,6 +43,11 @@ text_add(struct text *text, const uint8_t *data, size_t len)
 		uint8_t c = data[i];
 		size_t n = 1;
 
+		if (c >= 0x20 && c < 0x7f) { /* nearly always */
+			text->buf[text->len++] = (char)c;
+			i++;
+			continue;
+		}
 		if (c >= 0x80)
 			n = utf8_length(data + i, len - i);
 		if (n > 1 && n <= text->size - text->len)
@@ -50,7 +55,7 @@ text_add(struct text *text, const uint8_t *data, size_t len)
 		else if (n > 1)
 			return;
 		else
-			text->buf[text->len] = n == 1 && c >= 0x20 && c != 0x7f ? (char)c : '?';
+			text->buf[text->len] = '?';
 		n = n == 0 ? 1 : n;
 		text->len += n;
 		i += n;

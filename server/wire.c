@@ -15,7 +15,7 @@
 #define WIRE_NUMBER_MAX ((UINT64_C(1) << 29) - 1)
 
 static int
-read_varint(struct wire *w, uint64_t *ret)
+read_long_varint(struct wire *w, uint64_t *ret)
 {
 	uint64_t value = 0;
 
@@ -33,6 +33,17 @@ read_varint(struct wire *w, uint64_t *ret)
 		}
 	}
 	return -EBADMSG;
+}
+
+/* Most tags, lengths and numbers of an event are below 128. */
+static inline int
+read_varint(struct wire *w, uint64_t *ret)
+{
+	if (w->p != w->end && *w->p < 0x80) {
+		*ret = *w->p++;
+		return 0;
+	}
+	return read_long_varint(w, ret);
 }
 
 static int
