@@ -190,6 +190,13 @@ order_in_force(struct agentd *a, struct pb_arena **ret_arena)
 	    a->isolator.order, a->isolator.order_len, UNPACK_BYTES, ret_arena, &why);
 }
 
+static bool
+is_isolated(const Picket__V1__IsolationStatus *status)
+{
+	return status != NULL && (status->state == PICKET__V1__ISOLATION_STATE__ISOLATION_STATE_ISOLATED ||
+				     status->state == PICKET__V1__ISOLATION_STATE__ISOLATION_STATE_FAILED);
+}
+
 /*
  * While isolated, let the order in force have the uplink's addresses of now beside those it has: a server that moved
  * stays within reach. Nothing happens when it has them all.
@@ -207,7 +214,7 @@ extend_order(struct agentd *a)
 	uint8_t *data;
 	size_t len;
 
-	if (order == NULL || status == NULL || ipc_client_link(a->isolator.client) == NULL ||
+	if (order == NULL || !is_isolated(status) || ipc_client_link(a->isolator.client) == NULL ||
 	    agt_endpoints_read(&all, order->uplink, order->n_uplink) < 0 ||
 	    !agt_endpoints_join(&all, &a->isolator.reported)) {
 		pb_arena_free(arena);
@@ -216,8 +223,7 @@ extend_order(struct agentd *a)
 	agt_endpoints_view(&all, &view);
 	order->uplink = view.ptr;
 	order->n_uplink = all.n;
-	if (status->until_ms != 0)
-		order->duration_s = agt_remaining_s(status->until_ms, wall_now_ms());
+	order->duration_s = status->until_ms != 0 ? agt_remaining_s(status->until_ms, wall_now_ms()) : 0;
 	data = pb_pack_new(&order->base, &len);
 	if (data != NULL && send_order(a, true, data, len, &nobody, why, sizeof(why)) == AGT_EXIT_OK)
 		log_notice("isolation.extended", KV_U64("endpoints", all.n));
@@ -232,28 +238,24 @@ agt_isolate_endpoints(struct agentd *a, const Picket__V1__UplinkEndpoints *msg)
 	if (agt_endpoints_read(&next, msg->endpoints, msg->n_endpoints) < 0)
 		return -EINVAL;
 	a->isolator.reported = next;
-	log_info("uplink.endpoints", KV_U64("endpoints", next.n));
 	(void)agt_store_endpoints(a);
+	log_info("uplink.endpoints", KV_U64("endpoints", next.n));
 	extend_order(a);
 	return 0;
 }
 
 /* ---- results ---- */
 
-/* The order that is accepted is the one in force; a release, or a deadline that passed, ends it. */
+/*
+ * An order that isolatord accepted is the one in force until a release is accepted. One that lapsed by itself stays
+ * too: it is used only while isolatord says that the host is isolated (extend_order), and only our orders isolate it.
+ */
 static void
-keep_order(struct agentd *a, struct agt_pending *p, const Picket__V1__IsolationResult *result)
+keep_order(struct agentd *a, struct agt_pending *p)
 {
-	bool released =
-	    result->status != NULL && result->status->state == PICKET__V1__ISOLATION_STATE__ISOLATION_STATE_RELEASED;
-
-	bool accepted = p != NULL && result->accepted;
-
-	if (!released && !accepted)
-		return;
 	free(a->isolator.order);
 	a->isolator.order = NULL;
-	if (accepted && p->on && !released) {
+	if (p->on) {
 		a->isolator.order = p->order;
 		a->isolator.order_len = p->order_len;
 		p->order = NULL;
@@ -307,7 +309,8 @@ on_result(struct ipc_link *link, const struct ipc_msg *msg, void *ctx)
 	pb_arena_free(a->isolator.result_arena);
 	a->isolator.result_arena = arena;
 	a->isolator.result = (Picket__V1__IsolationResult *)(void *)pb;
-	keep_order(a, p, a->isolator.result);
+	if (p != NULL && a->isolator.result->accepted)
+		keep_order(a, p);
 	if (a->isolator.result->status != NULL)
 		log_notice("isolation.state", KV_STR("state", state_word(a->isolator.result->status->state)),
 		    KV_U64("sequence", msg->sequence),
