@@ -47,7 +47,7 @@
 #define KEY_ID K('i', 'd', 0, 0, 0, 0, 0, 0)
 
 void
-event_reset(struct audit_event *e, struct arena_pool *pool)
+audit_event_reset(struct audit_event *e, struct arena_pool *pool)
 {
 	e->parts = 0;
 	e->ignored = false;
@@ -418,7 +418,7 @@ is_piece(uint16_t type)
 }
 
 bool
-event_add(struct audit_event *e, const struct record *r)
+audit_event_add(struct audit_event *e, const struct record *r)
 {
 	switch (r->type) {
 	case AUDIT_PROCTITLE:

@@ -94,14 +94,14 @@ struct audit_event {
 	struct arena arena;
 };
 
-/* event_reset - ready for the first record of `serial`. */
-void event_reset(struct audit_event *e, struct arena_pool *pool);
+/* audit_event_reset - ready for the first record of `serial`. */
+void audit_event_reset(struct audit_event *e, struct arena_pool *pool);
 
 /*
- * event_add - what one record says.
+ * audit_event_add - what one record says.
  * Returns true when nothing more can come for this event: PROCTITLE or EOE ended it, or it is a user message, which
  * stands alone.
  */
-bool event_add(struct audit_event *e, const struct record *r);
+bool audit_event_add(struct audit_event *e, const struct record *r);
 
 #endif
