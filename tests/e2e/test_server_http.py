@@ -539,6 +539,26 @@ def test_nothing_acknowledged_is_missing_after_kill_9(server):
     assert server.sql("PRAGMA integrity_check") == [("ok",)]
 
 
+def test_a_full_disk_is_503_and_loses_nothing(server):
+    """The database lives on a small file system of the server's own mount namespace; a filler file is removed when it is full."""
+    shell = (f"mount -t tmpfs -o size=4m,uid={SERVER_UID},mode=0700 picket {server.dir}/db && head -c 2M /dev/zero > {server.dir}/db/filler && "
+             'exec "$@"')
+    server.command, plain = lambda *a, **k: ["unshare", "-m", "--propagation", "private", "sh", "-c", shell, "sh", *plain(*a, **k)], server.command
+    server.start()
+    connection, acknowledged = server.connect(), 0
+    for n in range(1, 10001, 100):
+        status, headers, text = request(connection, TELEMETRY, package(n, 100))
+        if status != 200:
+            break
+        acknowledged = n + 99
+    assert (status, headers["Retry-After"], text) == (503, "30", b"the database cannot be written\n")
+    assert acknowledged > 0
+    wait_for(lambda: "store.failed" in server.log(), what="the reason in the log")
+    assert "full" in next(line for line in server.log().splitlines() if "store.failed" in line)
+    os.unlink(f"/proc/{server.popen.pid}/root{server.dir}/db/filler")
+    assert counts(request(connection, TELEMETRY, package(1, acknowledged + 100))) == (100, acknowledged, acknowledged + 100)
+
+
 # ---- start-up ----
 
 def test_it_runs_as_the_user_it_was_told_without_capabilities(running):

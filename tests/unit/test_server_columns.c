@@ -231,6 +231,45 @@ an_overlong_command_line_is_cut_to_the_column(void **state)
 	assert_int_equal(columns.summary.len, COLUMNS_SUMMARY_BYTES);
 }
 
+static void
+no_bytes_make_it_read_too_far(void **state)
+{
+	/* Random insides for every kind of event; the sanitizer looks on. The seed is fixed: a failure can be repeated.
+	 */
+	uint64_t random = 88172645463325252u;
+
+	(void)state;
+	for (size_t i = 0; i < 20000; i++) {
+		uint8_t bytes[64];
+		size_t len = 1 + i % sizeof(bytes);
+		uint8_t *copy;
+
+		for (size_t j = 0; j < len; j++) {
+			random ^= random << 13;
+			random ^= random >> 7;
+			random ^= random << 17;
+			bytes[j] = (uint8_t)random;
+		}
+		/* Lead into a process or a detail, with a length that fits. */
+		if (len > 6) {
+			static const uint8_t tags[][2] = {{0x32, 0}, {0x82, 1}, {0x8a, 1}, {0x92, 1}, {0x9a, 1},
+			    {0xa2, 1}, {0xaa, 1}, {0xb2, 1}, {0xba, 1}};
+			const uint8_t *tag = tags[i % 9];
+			size_t n = tag[1] != 0 ? 2 : 1;
+
+			memcpy(bytes, tag, n);
+			bytes[n] = (uint8_t)(len - n - 1);
+		}
+		copy = malloc(len);
+		assert_non_null(copy);
+		memcpy(copy, bytes, len);
+		columns_read(copy, len, &columns);
+		assert_true(columns.summary.len <= COLUMNS_SUMMARY_BYTES);
+		assert_true(columns.executable.len <= COLUMNS_PATH_BYTES);
+		free(copy);
+	}
+}
+
 int
 main(void)
 {
@@ -243,6 +282,7 @@ main(void)
 	    cmocka_unit_test(a_cut_never_splits_a_character),
 	    cmocka_unit_test(damaged_bytes_are_marked_and_keep_what_was_read),
 	    cmocka_unit_test(an_overlong_command_line_is_cut_to_the_column),
+	    cmocka_unit_test(no_bytes_make_it_read_too_far),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
