@@ -106,13 +106,31 @@ conn_of(const struct http *http, const SSL *ssl)
 	return ssl != NULL ? SSL_get_ex_data(ssl, http->ssl_index) : NULL;
 }
 
-/* Logs why a handshake fails: the administrator of an agent sees only "connection reset". */
+/* Why a handshake failed: the administrator of an agent sees only "connection reset". */
+static void
+log_refusal(const SSL *ssl, bool is_ours, int code)
+{
+	/* OpenSSL knows the reason before it sends the alert, which says less. */
+	const char *why = ERR_reason_error_string(ERR_peek_last_error());
+	long verified = SSL_get_verify_result(ssl);
+	char peer[PEER_BYTES];
+
+	(void)peer_name(SSL_get_fd(ssl), peer, sizeof(peer));
+	if (!is_ours)
+		log_warning(
+		    "tls.refused_by_client", KV_STR("peer", peer), KV_STR("alert", SSL_alert_desc_string_long(code)));
+	else
+		log_warning("tls.refused", KV_STR("peer", peer),
+		    KV_STR("why", why != NULL ? why : SSL_alert_desc_string_long(code)),
+		    KV_STR("certificate",
+			verified == X509_V_OK ? "none or not checked" : X509_verify_cert_error_string(verified)));
+}
+
 static void
 on_tls_info(const SSL *ssl, int where, int code)
 {
 	struct http *http = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	struct conn *conn = conn_of(http, ssl);
-	char peer[PEER_BYTES];
 
 	if (conn == NULL)
 		return;
@@ -122,13 +140,7 @@ on_tls_info(const SSL *ssl, int where, int code)
 		if (tls_subject(conn->ssl, conn->subject, sizeof(conn->subject)) < 0)
 			conn->subject[0] = '\0';
 	} else if ((where & SSL_CB_ALERT) != 0 && (code >> 8) == SSL3_AL_FATAL) {
-		bool is_ours = (where & SSL_CB_WRITE) != 0;
-
-		log_warning(is_ours ? "tls.refused" : "tls.refused_by_client",
-		    KV_STR("peer", peer_name(SSL_get_fd(ssl), peer, sizeof(peer))),
-		    KV_STR("alert", SSL_alert_desc_string_long(code)),
-		    KV_STR("certificate",
-			is_ours ? X509_verify_cert_error_string(SSL_get_verify_result(ssl)) : "not looked at"));
+		log_refusal(ssl, (where & SSL_CB_WRITE) != 0, code);
 	}
 }
 

@@ -171,18 +171,19 @@ def test_no_client_certificate_is_refused(running, version):
     context = running.context(client=None)
     context.minimum_version = context.maximum_version = version
     assert refused_by_tls(running, context)
-    wait_for(lambda: "tls.refused " in running.log(), what="the reason in the log")
+    wait_for(lambda: 'why="peer did not return a certificate"' in running.log(), what="the reason in the log")
     assert running.sql("SELECT count(*) FROM hosts") == [(0,)]
 
 
 def test_client_certificate_of_another_ca_is_refused(running):
     assert refused_by_tls(running, running.context(client="wrong-client"))
     line = wait_for(lambda: [x for x in running.log().splitlines() if "tls.refused " in x], what="the reason in the log")[0]
-    assert "certificate=" in line and "peer=127.0.0.1:" in line
+    assert 'certificate="unable to get local issuer certificate"' in line and "peer=127.0.0.1:" in line
 
 
 def test_a_server_certificate_is_no_client_certificate(running):
     assert refused_by_tls(running, running.context(client="server"))
+    wait_for(lambda: "tls.refused " in running.log() and "purpose" in running.log(), what="the reason in the log")
 
 
 def test_tls_below_1_2_is_refused(running):
