@@ -56,6 +56,7 @@ refuse(struct agentd *a, const char *id, Picket__V1__CommandStatus status, const
 void
 agt_command_done(struct agentd *a, const char *id, bool ok, const char *text)
 {
+	const uint64_t now_ms = wall_now_ms();
 	Picket__V1__CommandStatus status =
 	    ok ? PICKET__V1__COMMAND_STATUS__COMMAND_STATUS_DONE : PICKET__V1__COMMAND_STATUS__COMMAND_STATUS_FAILED;
 
@@ -63,11 +64,11 @@ agt_command_done(struct agentd *a, const char *id, bool ok, const char *text)
 		a->counters.commands_done++;
 	else
 		a->counters.commands_failed++;
-	agt_commands_finish(&a->commands, id, status, text, wall_now_ms());
+	agt_commands_finish(&a->commands, id, status, text, now_ms);
 	/* A result that cannot be persisted is still true: at worst the command is executed again, to the same end. */
 	(void)agt_store_commands(a);
 	log_notice("command.done", KV_STR("id", id), KV_STR("status", status_word(status)), KV_STR("text", text));
-	report(a, id, status, text, wall_now_ms());
+	report(a, id, status, text, now_ms);
 }
 
 /* ---- kinds: each returns an enum agt_exit with words in `text` ---- */

@@ -85,6 +85,17 @@ find_socket(const char *config, char *path, size_t size)
 	return CTL_EXIT_OK;
 }
 
+/* Of an option given twice, as by an alias and by hand, the last counts. Returns 0, or -1 when a value is missing. */
+static int
+last_value(struct ctl_args *args, const char *name, const char **ret_value)
+{
+	int r;
+
+	while ((r = ctl_args_value(args, name, ret_value)) > 0)
+		;
+	return r;
+}
+
 /* The options that every verb has. Returns 0 to go on, or 1 with the exit code. */
 static int
 common_options(struct ctl *ctl, struct ctl_args *args, char *path, size_t size, int *ret_exit)
@@ -101,7 +112,7 @@ common_options(struct ctl *ctl, struct ctl_args *args, char *path, size_t size, 
 		return 1;
 	}
 	ctl->json = ctl_args_flag(args, "--json");
-	if (ctl_args_value(args, "--config", &config) < 0 || ctl_args_value(args, "--socket", &socket) < 0) {
+	if (last_value(args, "--config", &config) < 0 || last_value(args, "--socket", &socket) < 0) {
 		*ret_exit = ctl_fail(CTL_EXIT_ARGUMENT, "--config and --socket need a path");
 		return 1;
 	}
