@@ -56,10 +56,10 @@ def check_manuals():
         if not path.exists():
             find(f"{manual}: missing")
             continue
-        text = path.read_text().replace("\\-", "-")
+        text = re.sub(".\b", "", output("mandoc", "-T", "utf8", "-O", "width=1000", manual))
         help_text = output(str(BIN / name), "--help")
         for option in sorted(set(re.findall(r"--([a-z][a-z-]+)", help_text))):
-            if f"-{option}" not in text:
+            if f"--{option}" not in text:
                 find(f"{manual}: --{option} of --help is missing")
         if name in DAEMONS:
             for key in re.findall(r"^#(\w+) =", output(str(BIN / name), "--sample"), re.M):
