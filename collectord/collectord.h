@@ -43,22 +43,24 @@ struct col_conf {
 extern const struct conf_key col_conf_keys[];
 
 /*
- * The books: records = what came; audit_events = events + ignored + excluded + incomplete; and
- * events + losses = queued + queue_dropped + not_sent; queued = acked + queue_events.
+ * The books: audit_events = events + ignored + excluded + incomplete; events + losses = sent + queue_dropped +
+ * not_sent; sent = acked + queued.
  */
 struct col_counters {
 	uint64_t records, malformed, malformed_no_type, malformed_no_stamp, malformed_too_long, malformed_cut;
 	uint64_t audit_events, unended, incomplete, ignored, excluded, events;
-	uint64_t losses;       /* loss events made */
-	uint64_t lost_kernel;  /* records that the kernel dropped */
-	uint64_t lost_serial;  /* events that never came */
-	uint64_t lost_restart; /* events of runs before this one that are missing */
-	uint64_t enobufs;      /* times that the receive buffer overflowed */
-	uint64_t serials_late; /* events that came after they had been counted as lost */
-	uint64_t takeovers;    /* attempts of another program to become the audit daemon */
-	uint64_t queued, queue_dropped, not_sent;
-	uint64_t queue_events, queue_bytes;
-	uint64_t batches_sent, acked;
+	uint64_t losses;               /* loss events made */
+	uint64_t lost_kernel;          /* records that the kernel dropped */
+	uint64_t lost_serial;          /* events that never came */
+	uint64_t lost_restart;         /* events of runs before this one that are missing */
+	uint64_t enobufs;              /* times that the receive buffer overflowed */
+	uint64_t serials_late;         /* events that came after they had been counted as lost */
+	uint64_t takeovers;            /* attempts of another program to become the audit daemon */
+	uint64_t sent;                 /* given a sequence and queued for uplinkd */
+	uint64_t queue_dropped;        /* the queue was full */
+	uint64_t not_sent;             /* telemetry is off: shown to watchers only */
+	uint64_t queued, queued_bytes; /* wait for uplinkd's acknowledgement now */
+	uint64_t acked, batches_sent;
 	uint64_t tail_events, tail_skipped;
 	uint64_t rules_loaded;
 	uint64_t backlog, backlog_limit; /* of the kernel, at the last look */
@@ -109,8 +111,10 @@ struct collectord {
 	struct serials serials;
 	uint32_t first_serial; /* that came whole since the source was opened; valid with have_first */
 	struct mono_ms started, last_tick;
-	uint32_t kernel_lost; /* the counter at the last look */
-	char source_fact[160], rules_fact[160];
+	uint32_t kernel_lost;   /* the counter at the last look */
+	const char *rules_fact; /* loaded, partly loaded, none */
+	char source_fact[160];
+	bool blind;          /* a rule of the administrator hides new processes */
 	char owner_name[32]; /* of the audit daemon that was there at the start */
 	uint32_t owner_pid;
 

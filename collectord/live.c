@@ -291,10 +291,11 @@ load_rules(struct collectord *c)
 	int r = rules_load(c->rules, c->ctl, &result);
 
 	c->counters.rules_loaded = result.added + result.kept;
+	c->blind = result.blind;
+	c->rules_fact = r < 0 ? "none" : result.refused > 0 ? "partly loaded" : "loaded";
 	if (r < 0) {
 		log_error("rules.refused", KV_ERRNO(r),
 		    KV_STR("remedy", "auditctl -s: enabled 2 means locked until the next boot"));
-		(void)snprintf(c->rules_fact, sizeof(c->rules_fact), "none: %s", strerror(-r));
 		return;
 	}
 	if (result.refused > 0)
@@ -305,8 +306,6 @@ load_rules(struct collectord *c)
 		    KV_STR("remedy", "auditctl -d never,task, and remove it from /etc/audit/rules.d"));
 	log_info("rules.loaded", KV_U64("added", result.added), KV_U64("kept", result.kept),
 	    KV_U64("removed", result.removed));
-	(void)snprintf(c->rules_fact, sizeof(c->rules_fact), "%zu of %zu%s", result.added + result.kept,
-	    rules_count(c->rules), result.blind ? ", but -a never,task hides new processes" : "");
 }
 
 /* Nothing was opened; it is tried again. */
@@ -486,7 +485,7 @@ stop_source(struct collectord *c)
 	unregister(c);
 	restore_kernel(c);
 	(void)snprintf(c->source_fact, sizeof(c->source_fact), "none: Behavior_Detection is stopped");
-	(void)snprintf(c->rules_fact, sizeof(c->rules_fact), "none");
+	c->rules_fact = "none";
 	log_notice("source.closed", KV_STR("kind", "kernel"));
 	col_peers_changed(c);
 }
@@ -603,7 +602,7 @@ col_live_init(struct collectord *c)
 		return -ENOMEM;
 	c->into = pipeline_sink(c->pipeline);
 	(void)snprintf(c->source_fact, sizeof(c->source_fact), "none: waiting for agentd");
-	(void)snprintf(c->rules_fact, sizeof(c->rules_fact), "none");
+	c->rules_fact = "none";
 	return 0;
 }
 

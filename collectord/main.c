@@ -73,9 +73,7 @@ init(struct collectord *c)
 		log_error("start.failed", KV_STR("file", "books"), KV_ERRNO(r));
 		return r;
 	}
-	r = loop_init(&c->loop, on_stop, c);
-	if (r == 0)
-		r = col_stream_init(c);
+	r = col_stream_init(c);
 	if (r == 0)
 		r = col_live_init(c);
 	if (r == 0)
@@ -114,6 +112,9 @@ run(struct collectord *c, int argc, char **argv)
 	if (read_boot_id(c->boot_id, sizeof(c->boot_id)) < 0 || col_live_prepare(c) < 0)
 		return DAEMON_EXIT_START;
 	if (daemon_state_dir(&c->daemon, conf->collectord_uid, conf->gid) < 0)
+		return DAEMON_EXIT_START;
+	/* The loop's own descriptors, too, cannot be made in the sandbox. */
+	if (loop_init(&c->loop, on_stop, c) < 0)
 		return DAEMON_EXIT_START;
 	if (col_confine(c) < 0)
 		return DAEMON_EXIT_SANDBOX;

@@ -233,8 +233,8 @@ gather(struct collectord *c)
 	n->excluded = p->excluded;
 	n->events = p->events;
 	n->serials_late = c->serials.late;
-	n->queue_events = queue_events(c->queue);
-	n->queue_bytes = queue_bytes(c->queue);
+	n->queued = queue_events(c->queue);
+	n->queued_bytes = queue_bytes(c->queue);
 }
 
 static void
@@ -251,6 +251,8 @@ send_report(struct collectord *c, struct ipc_link *link)
 	uint32_t id;
 	uint64_t count;
 
+	if (c->blind)
+		facts[n++] = (struct stats_fact){"blind", "an audit rule -a never,task hides new processes"};
 	for (size_t i = 0; n < MAX_FACTS && filter_count(pipeline_filter(c->pipeline), i, &id, &count); i++, n++) {
 		(void)snprintf(names[n], sizeof(names[n]), "exclusion_%u", id);
 		(void)snprintf(values[n], sizeof(values[n]), "%llu", (unsigned long long)count);

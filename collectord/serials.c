@@ -12,7 +12,7 @@ has_bit(const uint64_t *bits, uint32_t serial)
 void
 serials_start(struct serials *s, uint32_t base)
 {
-	*s = (struct serials){.started = true, .base = base, .top = base, .mark = base, .late = s->late};
+	*s = (struct serials){.started = true, .start = base, .base = base, .top = base, .mark = base, .late = s->late};
 }
 
 static void
@@ -55,7 +55,7 @@ void
 serials_seen(struct serials *s, uint32_t serial, serials_report report, void *ctx)
 {
 	if (serial_before(serial, s->base)) {
-		s->late++;
+		s->late += !serial_before(serial, s->start);
 		return;
 	}
 	if (serial - s->base >= SERIALS_WINDOW)

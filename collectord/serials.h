@@ -20,6 +20,7 @@ typedef void (*serials_report)(uint32_t first, uint32_t last, void *ctx);
 
 struct serials {
 	bool started;
+	uint32_t start;                 /* everything before it is no business of ours */
 	uint32_t base;                  /* everything before it is settled */
 	uint32_t top;                   /* behind the highest that came */
 	uint32_t mark;                  /* top at the last tick */

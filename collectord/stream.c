@@ -164,7 +164,7 @@ queue_event(struct collectord *c, const Picket__V1__Event *event)
 	if (r < 0)
 		return r;
 	c->sequence = sequence;
-	c->counters.queued++;
+	c->counters.sent++;
 	if (!event_pending(c->batch_timer, EV_TIMEOUT, NULL))
 		loop_timer_arm(c->batch_timer, c->conf.batch_delay_ms);
 	return 0;
