@@ -93,20 +93,66 @@ store_event_put(
 	return inserted;
 }
 
-/* The query's conditions as SQL; every value is a parameter. */
-static void
-build_query(const struct store_event_query *q, char *sql, size_t size)
+/* Bytes of SQL: both statements below with every condition are under 700. */
+#define SQL_BYTES 1024u
+
+/* Where the list begins: nothing before it in (time_ms, id), both as SQLite orders them. */
+struct begin {
+	int64_t time_ms, id;
+};
+
+/*
+ * The query's conditions as SQL; every value is a parameter. The plus signs keep SQLite on the index of times: the
+ * newest of a host are found sooner by reading backwards than by sorting all of them.
+ */
+static const char *
+conditions(const struct store_event_query *q, char *sql, size_t size)
 {
-	(void)snprintf(sql, size,
-	    "SELECT * FROM (SELECT id, agent_id, host, epoch, sequence, time_ms, received_ms, type, serial, pid, ppid, "
-	    "uid,"
-	    " executable, summary, malformed, event FROM event_list WHERE 1%s%s%s%s%s%s ORDER BY %s LIMIT ?7) ORDER BY "
-	    "%s",
-	    q->host != 0 ? " AND host_id = ?1" : "", q->type >= 0 ? " AND type = ?2" : "",
-	    q->since_ms != 0 ? " AND time_ms >= ?3" : "", q->until_ms != 0 ? " AND time_ms <= ?4" : "",
+	(void)snprintf(sql, size, "%s%s%s%s%s%s", q->host != 0 ? " AND +host_id = ?1" : "",
+	    q->type >= 0 ? " AND +type = ?2" : "", q->since_ms != 0 ? " AND time_ms >= ?3" : "",
+	    q->until_ms != 0 ? " AND time_ms <= ?4" : "",
 	    q->text != NULL ? " AND (instr(lower(executable), lower(?5)) OR instr(lower(summary), lower(?5)))" : "",
-	    q->after_id >= 0 ? " AND id > ?6" : "", q->after_id >= 0 ? "id" : "time_ms DESC, id DESC",
-	    q->after_id >= 0 ? "id" : "time_ms, id");
+	    q->after_id >= 0 ? " AND id > ?6" : "");
+	return sql;
+}
+
+static sqlite3_stmt *
+prepare(struct store *store, const struct store_event_query *q, const char *sql)
+{
+	sqlite3_stmt *stmt;
+
+	if (sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL) != SQLITE_OK)
+		return NULL;
+	/* Binding a parameter that a condition left out is refused, which does no harm. */
+	(void)sqlite3_bind_int64(stmt, 1, q->host);
+	(void)sqlite3_bind_int64(stmt, 2, q->type);
+	store_bind_u64(stmt, 3, q->since_ms);
+	store_bind_u64(stmt, 4, q->until_ms);
+	store_bind_text(stmt, 5, q->text);
+	(void)sqlite3_bind_int64(stmt, 6, q->after_id);
+	store_bind_u64(stmt, 7, q->limit);
+	return stmt;
+}
+
+/* The oldest of the newest `limit`, so that the list can be read forwards without sorting it. Returns 0 or a negative
+ * errno. */
+static int
+find_begin(struct store *store, const struct store_event_query *q, struct begin *ret)
+{
+	char where[SQL_BYTES], sql[SQL_BYTES * 2];
+
+	(void)snprintf(sql, sizeof(sql),
+	    "SELECT time_ms, id FROM event_list WHERE 1%s ORDER BY time_ms DESC, id DESC LIMIT 1 OFFSET ?7 - 1",
+	    conditions(q, where, sizeof(where)));
+	sqlite3_stmt *stmt = prepare(store, q, sql);
+	if (stmt == NULL)
+		return store_errno(store);
+	int rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		*ret = (struct begin){sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1)};
+	int r = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : store_errno(store);
+	(void)sqlite3_finalize(stmt);
+	return r;
 }
 
 static void
@@ -138,21 +184,24 @@ int
 store_events_each(struct store *store, const struct store_event_query *query,
     int (*each)(const struct store_event *event, void *ctx), void *ctx)
 {
-	char sql[1024]; /* bytes: the text of build_query() with every condition is below 600 */
-	sqlite3_stmt *stmt;
-	int n = 0, rc;
+	char where[SQL_BYTES], sql[SQL_BYTES * 2];
+	struct begin begin = {INT64_MIN, INT64_MIN};
+	bool by_arrival = query->after_id >= 0;
+	int n = 0, rc, r = by_arrival ? 0 : find_begin(store, query, &begin);
 
-	build_query(query, sql, sizeof(sql));
-	if (sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL) != SQLITE_OK)
+	if (r < 0)
+		return r;
+	(void)snprintf(sql, sizeof(sql),
+	    "SELECT id, agent_id, host, epoch, sequence, time_ms, received_ms, type, serial, pid, ppid, uid, "
+	    "executable, summary,"
+	    " malformed, event FROM event_list WHERE 1%s%s LIMIT ?7",
+	    conditions(query, where, sizeof(where)),
+	    by_arrival ? " ORDER BY id" : " AND (time_ms, id) >= (?8, ?9) ORDER BY time_ms, id");
+	sqlite3_stmt *stmt = prepare(store, query, sql);
+	if (stmt == NULL)
 		return store_errno(store);
-	/* Binding a parameter that a condition left out is refused, which does no harm. */
-	(void)sqlite3_bind_int64(stmt, 1, query->host);
-	(void)sqlite3_bind_int64(stmt, 2, query->type);
-	store_bind_u64(stmt, 3, query->since_ms);
-	store_bind_u64(stmt, 4, query->until_ms);
-	store_bind_text(stmt, 5, query->text);
-	(void)sqlite3_bind_int64(stmt, 6, query->after_id);
-	store_bind_u64(stmt, 7, query->limit);
+	(void)sqlite3_bind_int64(stmt, 8, begin.time_ms);
+	(void)sqlite3_bind_int64(stmt, 9, begin.id);
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		struct store_event event;
 
@@ -163,7 +212,7 @@ store_events_each(struct store *store, const struct store_event_query *query,
 			break;
 		}
 	}
-	int r = rc == SQLITE_DONE ? n : store_errno(store);
+	r = rc == SQLITE_DONE ? n : store_errno(store);
 	(void)sqlite3_finalize(stmt);
 	return r;
 }

@@ -200,6 +200,19 @@ queries_give_the_newest_in_order_and_later_arrivals(void **state)
 	assert_int_equal(store_events_each(store, &query, collect_sequence, text), 0);
 }
 
+static void
+an_event_with_an_impossible_time_is_still_listed(void **state)
+{
+	static const uint8_t event[] = {
+	    0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}; /* time_ms 2^64 - 1 */
+	const struct telemetry_record record = {7, 1, 1, event, sizeof(event)};
+	bool malformed;
+
+	(void)state;
+	assert_int_equal(store_event_put(store, host, &record, 2000, &malformed), 1);
+	assert_int_equal(events(store), 1);
+}
+
 /* ---- hosts ---- */
 
 static void
@@ -497,6 +510,7 @@ main(void)
 	    STORE_TEST(unreadable_event_bytes_are_kept_as_they_are),
 	    STORE_TEST(a_rolled_back_package_leaves_nothing_and_can_come_again),
 	    STORE_TEST(queries_give_the_newest_in_order_and_later_arrivals),
+	    STORE_TEST(an_event_with_an_impossible_time_is_still_listed),
 	    STORE_TEST(an_agent_id_stays_with_the_first_certificate),
 	    STORE_TEST(hosts_are_found_by_id_by_name_and_by_a_unique_beginning),
 	    STORE_TEST(a_host_keeps_its_state_when_a_later_one_is_unreadable),
