@@ -573,6 +573,20 @@ def test_it_runs_as_the_user_it_was_told_without_capabilities(running):
     assert os.stat(running.db).st_uid == SERVER_UID and os.stat(running.db).st_mode & 0o077 == 0
 
 
+def test_it_runs_without_root(server, pki):
+    key = server.dir / "own.key"
+    shutil.copyfile(pki / "server.key", key)
+    key.chmod(0o600)
+    os.chown(key, SERVER_UID, SERVER_UID)
+    os.chown(server.dir, SERVER_UID, SERVER_UID)
+    os.chmod(pki, 0o755)
+    plain = server.command
+    server.command = lambda *a, **k: ["setpriv", "--reuid", str(SERVER_UID), "--regid", str(SERVER_UID), "--clear-groups",
+                                      *plain(*a, key=key, run_as=None, **k)]
+    server.start()
+    assert counts(request(server.connect(), TELEMETRY, package(1, 1))) == (1, 0, 1)
+
+
 @pytest.mark.parametrize("probe", ["execve", "ptrace", "mount", "inet-socket", "open-etc-shadow", "unknown-syscall"])
 def test_a_taken_over_server_cannot(server, probe):
     done = subprocess.run(server.command("--sandbox-probe", probe, port_file=None), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
