@@ -2,6 +2,7 @@
 #include <libiptc/libiptc.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -41,6 +42,8 @@ static const struct sandbox_call calls[] = {
     FILTER_CALL(getsockopt, IPPROTO_IPV6, SO_ENTRIES_OR_COUNTERS),
     FILTER_CALL(setsockopt, IPPROTO_IPV6, SO_INFO_OR_REPLACE),
     FILTER_CALL(setsockopt, IPPROTO_IPV6, SO_ENTRIES_OR_COUNTERS),
+    /* a second thread for the second family, never a process */
+    {SCMP_SYS(clone), {{SANDBOX_MASK, 0, CLONE_THREAD, CLONE_THREAD}}},
     /* /run/xtables.lock, opened before */
     {SCMP_SYS(flock), {{SANDBOX_ANY, 0, 0, 0}}},
     SANDBOX_END,
