@@ -371,6 +371,7 @@ load_file(struct load *load, const char *path)
 	load->file = file;
 	load->result = 0;
 	int bad_line = ini_parse_stream(read_line, load, on_value, load);
+	load->file = NULL;
 	if (load->too_long)
 		(void)fail(load, "line is too long%s%s", "", "");
 	if (load->result < 0)
@@ -413,6 +414,7 @@ load_drop_ins(struct load *load, const char *main_path)
 		free(entries[i]);
 	}
 	free(entries);
+	load->path = main_path;
 	return r;
 }
 

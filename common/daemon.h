@@ -62,9 +62,10 @@ struct daemon {
 	struct daemon_conf *conf;    /* the daemon's conf struct */
 	const char *probe;           /* --sandbox-probe, or NULL */
 	const char *usage_extra;     /* lines for --help, or NULL */
-	/* What no row of `keys` can check alone; -n asks it too. Returns 0, or -EINVAL with one line in err. May be NULL. */
+	/* What no row of `keys` can check alone; -n asks it too. Returns 0, or -EINVAL with one line in err. May be
+	 * NULL. */
 	int (*check)(const struct daemon_conf *conf, char *err, size_t err_size);
-	int state_fd;                /* after daemon_state_dir() */
+	int state_fd; /* after daemon_state_dir() */
 };
 
 /*

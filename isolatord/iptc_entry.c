@@ -321,6 +321,8 @@ iptc_entry_equal(const struct iptc_entry *want, const void *have, const char *ta
 
 		header = sizeof(*we);
 		target_at = we->target_offset;
+		/* Built from zeroes, padding too.
+		 * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
 		if (memcmp(&we->ipv6, &he->ipv6, sizeof(we->ipv6)) != 0 || we->target_offset != he->target_offset ||
 		    we->next_offset != he->next_offset)
 			return false;

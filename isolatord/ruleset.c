@@ -97,10 +97,10 @@ add_icmp_needs(struct build *b)
 	}
 	if (b->family != AF_INET6)
 		return;
-	for (uint8_t type = ICMP6_ROUTER_SOLICITATION; type <= ICMP6_NEIGHBOUR_ADVERTISEMENT; type++)
-		add_icmp(b, RULE_WHY_NEIGHBOUR, type, RULE_ANY_CODE, ND_HOP_LIMIT);
-	for (uint8_t type = ICMP6_MLD_QUERY; type <= ICMP6_MLD_DONE; type++)
-		add_icmp(b, RULE_WHY_MULTICAST, type, RULE_ANY_CODE, MLD_HOP_LIMIT);
+	for (int type = ICMP6_ROUTER_SOLICITATION; type <= ICMP6_NEIGHBOUR_ADVERTISEMENT; type++)
+		add_icmp(b, RULE_WHY_NEIGHBOUR, (uint8_t)type, RULE_ANY_CODE, ND_HOP_LIMIT);
+	for (int type = ICMP6_MLD_QUERY; type <= ICMP6_MLD_DONE; type++)
+		add_icmp(b, RULE_WHY_MULTICAST, (uint8_t)type, RULE_ANY_CODE, MLD_HOP_LIMIT);
 	add_icmp(b, RULE_WHY_MULTICAST, ICMP6_MLD2_REPORT, RULE_ANY_CODE, MLD_HOP_LIMIT);
 }
 

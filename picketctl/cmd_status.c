@@ -41,7 +41,7 @@ render_isolated(struct ctl_render *r, const Picket__V1__IsolationStatus *isolati
 	ctl_render_bool(r, "isolated", NULL, on);
 	if (isolation != NULL)
 		(void)ctl_escape(isolation->detail, detail, sizeof(detail));
-	if (!on)
+	if (!on || isolation == NULL)
 		(void)snprintf(text, sizeof(text), "%s%s%s",
 		    isolation != NULL && isolation->state == PICKET__V1__ISOLATION_STATE__ISOLATION_STATE_UNSPECIFIED
 			? "unknown"

@@ -1,4 +1,5 @@
-/* The configuration grammar: bad files are refused with file:line and what is allowed; the dump parses back to itself. */
+/* The configuration grammar: bad files are refused with file:line and what is allowed; the dump parses back to itself.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -121,9 +122,10 @@ every_type_is_read_with_its_unit(void **state)
 	char err[512];
 
 	(void)state;
-	assert_int_equal(load("# comment\n[General]\nName = a b\nPath=/tmp/x\nOn = yes\n[collectord]\nCount=10\nBytes = 64 KiB\n"
-			      "Wait=5min\nColor=Green\nUser=4242\nGroup=root\n[uplinkd]\nWhatever = 1\n",
-	                     &s, err, sizeof(err)),
+	assert_int_equal(
+	    load("# comment\n[General]\nName = a b\nPath=/tmp/x\nOn = yes\n[collectord]\nCount=10\nBytes = 64 KiB\n"
+		 "Wait=5min\nColor=Green\nUser=4242\nGroup=root\n[uplinkd]\nWhatever = 1\n",
+		&s, err, sizeof(err)),
 	    0);
 	assert_string_equal(s.name, "a b");
 	assert_true(s.on);
@@ -191,7 +193,9 @@ dump_parses_back_to_the_same_dump(void **state)
 	size_t n;
 
 	(void)state;
-	assert_int_equal(load("[General]\nName=x y\nOn=on\n[collectord]\nWait=90s\nBytes=1536KiB\nColor=green\n", &s, err, sizeof(err)), 0);
+	assert_int_equal(load("[General]\nName=x y\nOn=on\n[collectord]\nWait=90s\nBytes=1536KiB\nColor=green\n", &s,
+			     err, sizeof(err)),
+	    0);
 	FILE *f = open_memstream(&first, &n);
 	conf_dump(keys, &s, f);
 	(void)fclose(f);

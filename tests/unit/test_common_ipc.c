@@ -1,4 +1,5 @@
-/* Links between processes: each rule of the table is enforced, and a peer that breaks one loses its link, not the daemon. */
+/* Links between processes: each rule of the table is enforced, and a peer that breaks one loses its link, not the
+ * daemon. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -357,9 +358,9 @@ malformed_unknown_field_and_bad_enum_end_the_link(void **state)
 		uint8_t data[4];
 		size_t len;
 	} bad[] = {
-	    {{0x12, 0xff, 0xff}, 3},  /* length beyond the end */
-	    {{0xf8, 0x01, 0x01}, 3},  /* field 31, which TaskRequest does not have */
-	    {{0x08, 0x63}, 2},        /* verb 99 */
+	    {{0x12, 0xff, 0xff}, 3}, /* length beyond the end */
+	    {{0xf8, 0x01, 0x01}, 3}, /* field 31, which TaskRequest does not have */
+	    {{0x08, 0x63}, 2},       /* verb 99 */
 	};
 
 	(void)state;
@@ -469,7 +470,8 @@ largest_record_passes_and_one_byte_more_is_refused_by_the_sender(void **state)
 
 	(void)state;
 	assert_non_null(big);
-	assert_int_equal(ipc_send_raw(t.link, PICKET__V1__MSG__MSG_EVENT_BATCH, 0, big, LIM_IPC_RECORD_BYTES + 1), -EMSGSIZE);
+	assert_int_equal(
+	    ipc_send_raw(t.link, PICKET__V1__MSG__MSG_EVENT_BATCH, 0, big, LIM_IPC_RECORD_BYTES + 1), -EMSGSIZE);
 	send_record(fd, PICKET__V1__MSG__MSG_EVENT_BATCH, big, LIM_IPC_RECORD_BYTES, NULL, 0);
 	run_until(&t.handled, 1);
 	free(big);

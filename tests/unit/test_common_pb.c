@@ -74,7 +74,8 @@ unknown_field_is_refused_at_every_depth(void **state)
 	static const uint8_t nested[] = {0x2a, 0x03, 0xf8, 0x01, 0x01};
 
 	(void)state;
-	assert_string_equal(why_refused(&picket__v1__isolation_order__descriptor, top, sizeof(top), KIB(4)), "unknown field");
+	assert_string_equal(
+	    why_refused(&picket__v1__isolation_order__descriptor, top, sizeof(top), KIB(4)), "unknown field");
 	assert_string_equal(
 	    why_refused(&picket__v1__isolation_order__descriptor, nested, sizeof(nested), KIB(4)), "unknown field");
 }
