@@ -10,7 +10,7 @@
 #include "common/log.h"
 
 /* Settings in one request: every key twice. */
-#define MAX_CHANGES (2 * AGT_SETTINGS)
+#define MAX_CHANGES (2u * AGT_SETTINGS)
 
 /* Bytes of a section or key with its end. */
 #define NAME_BYTES 64u
@@ -66,7 +66,7 @@ agt_decide_settings(
 		return AGT_EXIT_ARGUMENT;
 	}
 	if (n == 0 || n > MAX_CHANGES) {
-		(void)snprintf(why, size, "1 to %d settings can be set at once", MAX_CHANGES);
+		(void)snprintf(why, size, "1 to %u settings can be set at once", MAX_CHANGES);
 		return AGT_EXIT_ARGUMENT;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -79,9 +79,7 @@ agt_decide_settings(
 	code = agt_settings_set(&next, changes, n, why, size);
 	if (code != AGT_EXIT_OK)
 		return code;
-	/* Padding that differs costs one write too many.
-	 * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
-	if (memcmp(&next, &a->settings, sizeof(next)) == 0)
+	if (next.revision == a->settings.revision)
 		return AGT_EXIT_OK;
 	if (agt_store_settings(a, &next) < 0) {
 		(void)snprintf(why, size, "cannot write to the state directory: see agentd's log; nothing was changed");

@@ -225,14 +225,6 @@ parse_duration(const struct agt_setting *row, const struct conf_key *key, struct
 	return r;
 }
 
-/* The rest of the field is zero, so that equal settings are equal bytes. */
-static void
-set_text(char *field, size_t size, const char *text)
-{
-	memset(field, 0, size);
-	memcpy(field, text, strnlen(text, size - 1));
-}
-
 /* One value into its field; on -EINVAL the field is unchanged. */
 static int
 parse_value(const struct agt_setting *row, struct agt_values *values, const char *text)
@@ -248,12 +240,12 @@ parse_value(const struct agt_setting *row, struct agt_values *values, const char
 		/* The first server cannot be taken away; the others are by an empty address. */
 		if (!is_host(text) && (*text != '\0' || row->section[0] == '\0'))
 			return -EINVAL;
-		set_text(field, AGT_HOST_BYTES, text);
+		(void)snprintf(field, AGT_HOST_BYTES, "%s", text);
 		return 0;
 	case AGT_SETTING_PROXY:
 		if (*text != '\0' && !is_proxy(text))
 			return -EINVAL;
-		set_text(field, AGT_PROXY_BYTES, text);
+		(void)snprintf(field, AGT_PROXY_BYTES, "%s", text);
 		return 0;
 	case AGT_SETTING_BOOL:
 		key.type = CONF_BOOL;
@@ -304,7 +296,7 @@ format_value(const struct agt_setting *row, const struct agt_values *values, cha
 void
 agt_settings_init(struct agt_settings *settings)
 {
-	memset(settings, 0, sizeof(*settings)); /* padding too: compared as bytes by agt_settings_set() */
+	*settings = (struct agt_settings){.revision = 0};
 	for (size_t i = 0; i < AGT_SETTINGS; i++)
 		(void)parse_value(&table[i], &settings->values, table[i].default_text);
 }
@@ -333,6 +325,18 @@ set_one(struct agt_settings *settings, const struct agt_change *change, char *er
 	return 0;
 }
 
+static bool
+differs(const struct agt_settings *a, const struct agt_settings *b)
+{
+	char text_a[AGT_VALUE_BYTES], text_b[AGT_VALUE_BYTES];
+
+	for (size_t i = 0; i < AGT_SETTINGS; i++)
+		if (a->local[i] != b->local[i] || strcmp(agt_setting_text(a, i, text_a, sizeof(text_a)),
+						      agt_setting_text(b, i, text_b, sizeof(text_b))) != 0)
+			return true;
+	return false;
+}
+
 int
 agt_settings_set(struct agt_settings *settings, const struct agt_change *changes, size_t n, char *err, size_t err_size)
 {
@@ -349,9 +353,7 @@ agt_settings_set(struct agt_settings *settings, const struct agt_change *changes
 		    err, err_size, "UseProxy=Yes: needs ProxyServer=[scheme://][user[:password]@]host[:port]");
 		return AGT_EXIT_VALUE;
 	}
-	/* Padding that differs costs one revision too many.
-	 * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
-	if (memcmp(&next, settings, sizeof(next)) != 0)
+	if (differs(&next, settings))
 		next.revision++;
 	*settings = next;
 	return 0;

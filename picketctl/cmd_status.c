@@ -34,26 +34,25 @@ render_answer(
 }
 
 static void
-render_isolated(struct ctl_render *r, const Picket__V1__IsolationStatus *isolation, bool on)
+render_isolated(struct ctl_render *r, const Picket__V1__IsolationStatus *status, bool on)
 {
-	char detail[CTL_TEXT_BYTES] = "", until[32], text[CTL_TEXT_BYTES + 96];
+	const Picket__V1__IsolationStatus none = PICKET__V1__ISOLATION_STATUS__INIT;
+	const Picket__V1__IsolationStatus *s = status != NULL ? status : &none;
+	char detail[CTL_TEXT_BYTES], until[32], text[CTL_TEXT_BYTES + 96];
 
 	ctl_render_bool(r, "isolated", NULL, on);
-	if (isolation != NULL)
-		(void)ctl_escape(isolation->detail, detail, sizeof(detail));
-	if (!on || isolation == NULL)
-		(void)snprintf(text, sizeof(text), "%s%s%s",
-		    isolation != NULL && isolation->state == PICKET__V1__ISOLATION_STATE__ISOLATION_STATE_UNSPECIFIED
-			? "unknown"
-			: "no",
-		    detail[0] != '\0' ? ": " : "", detail);
+	(void)ctl_escape(s->detail, detail, sizeof(detail));
+	if (on)
+		(void)snprintf(text, sizeof(text), "%s, ordered by %s, until %s",
+		    s->state == PICKET__V1__ISOLATION_STATE__ISOLATION_STATE_FAILED ? "ORDERED BUT NOT IN FORCE"
+										    : "yes",
+		    ctl_isolation_origin(s->origin),
+		    s->until_ms == 0 ? "released" : ctl_local_time(s->until_ms, until, sizeof(until)));
 	else
-		(void)snprintf(text, sizeof(text), "%s, ordered by %s, until %s%s%s",
-		    isolation->state == PICKET__V1__ISOLATION_STATE__ISOLATION_STATE_FAILED ? "ORDERED BUT NOT IN FORCE"
-											    : "yes",
-		    ctl_isolation_origin(isolation->origin),
-		    isolation->until_ms == 0 ? "released" : ctl_local_time(isolation->until_ms, until, sizeof(until)),
-		    detail[0] != '\0' ? ": " : "", detail);
+		(void)snprintf(text, sizeof(text), "%s",
+		    s->state == PICKET__V1__ISOLATION_STATE__ISOLATION_STATE_UNSPECIFIED ? "unknown" : "no");
+	if (detail[0] != '\0')
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), ": %s", detail);
 	ctl_render_str(r, NULL, "Isolated", text, on || detail[0] != '\0' ? CTL_WARN : CTL_PLAIN);
 }
 

@@ -91,7 +91,7 @@ events_line(const struct monitor *m, const Picket__V1__StatusReply *status, cons
 	append_mood(m, line,
 	    ctl_isolation_state(i != NULL ? i->state : PICKET__V1__ISOLATION_STATE__ISOLATION_STATE_UNSPECIFIED),
 	    v->is_isolated ? CTL_WARN : CTL_PLAIN);
-	if (v->is_isolated && i != NULL && i->until_ms != 0) {
+	if (i != NULL && v->is_isolated && i->until_ms != 0) {
 		append(line, " until ");
 		append(line, ctl_local_time(i->until_ms, text, sizeof(text)));
 	}
