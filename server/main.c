@@ -3,7 +3,6 @@
  * No logic here: each step is one call, each failure one line and a documented exit code.
  */
 #include <fcntl.h>
-#include <getopt.h>
 #include <libgen.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -18,11 +17,11 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/notify.h"
-#include "common/version.h"
 #include "server/api.h"
 #include "server/conf.h"
 #include "server/http.h"
 #include "server/listen.h"
+#include "server/options.h"
 #include "server/run_as.h"
 #include "server/server.h"
 #include "server/tls.h"
@@ -46,9 +45,9 @@ static const struct sandbox_call calls[] = {
 
 struct server {
 	struct server_conf conf;
-	const char *probe;
 	SSL_CTX *tls;
 	int listen_fd, port_file_fd;
+	char *db_directory; /* all that the sandbox leaves us of the file system */
 	char address[INET6_ADDRSTRLEN];
 	uint16_t port;
 	struct loop loop;
@@ -56,110 +55,19 @@ struct server {
 	struct http *http;
 };
 
-static void
-usage(FILE *out)
-{
-	(void)fprintf(out, "usage: picket-server [--config FILE] [option ...]    run the server in the foreground\n"
-			   "       picket-server VERB [argument ...]             ask it or command hosts\n\noptions:\n"
-			   "  --config FILE           read section [server] of FILE; options go before it\n");
-	for (const struct srv_conf_option *o = srv_conf_options; o->option != NULL; o++)
-		(void)fprintf(out, "  --%s %-*s %s\n", o->option, (int)(20 - strlen(o->option)), o->argument, o->help);
-	(void)fprintf(out,
-	    "  -n | -T | --sample      check the configuration, print it, or print every key with its default\n"
-	    "  --sandbox-probe NAME    enter the sandbox, try a call that must fail, say what happened\n"
-	    "  --version, --help\n\n%s\nmanual: picket-server(8)\n",
-	    srv_verb_help);
-}
-
-enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP };
-
-struct options {
-	const char *config;
-	const char *values[16]; /* by row of srv_conf_options; NULL: not given */
-	enum mode mode;
-};
-
-/* Returns 0 to go on, or 1 with the exit code. */
+/* Returns 0, or -1 after printing an error. */
 static int
-parse_options(int argc, char **argv, struct server *server, struct options *options, int *ret_exit)
+find_directory(struct server *server)
 {
-	enum { OPT_VALUE = 256, OPT_CONFIG = 512, OPT_SAMPLE, OPT_PROBE, OPT_VERSION, OPT_HELP };
-	struct option longs[ARRAY_LEN(options->values) + 6] = {
-	    {"config", required_argument, NULL, OPT_CONFIG},
-	    {"sample", no_argument, NULL, OPT_SAMPLE},
-	    {"sandbox-probe", required_argument, NULL, OPT_PROBE},
-	    {"version", no_argument, NULL, OPT_VERSION},
-	    {"help", no_argument, NULL, OPT_HELP},
-	};
-	int c;
+	AUTO_FREE char *path = strdup(server->conf.database);
+	struct stat st;
 
-	for (int i = 0; srv_conf_options[i].option != NULL; i++)
-		longs[5 + i] = (struct option){srv_conf_options[i].option, required_argument, NULL, OPT_VALUE + i};
-	*ret_exit = DAEMON_EXIT_OK;
-	while ((c = getopt_long(argc, argv, "nT", longs, NULL)) != -1) {
-		if (c >= OPT_VALUE && c < OPT_CONFIG) {
-			options->values[c - OPT_VALUE] = optarg;
-			continue;
-		}
-		switch (c) {
-		case 'n':
-			options->mode = MODE_CHECK;
-			break;
-		case 'T':
-			options->mode = MODE_DUMP;
-			break;
-		case OPT_CONFIG:
-			options->config = optarg;
-			break;
-		case OPT_SAMPLE:
-			conf_sample(srv_conf_keys, false, stdout);
-			return 1;
-		case OPT_PROBE:
-			server->probe = optarg;
-			break;
-		case OPT_VERSION:
-			(void)printf("picket-server %s\n", picket_version);
-			return 1;
-		case OPT_HELP:
-			usage(stdout);
-			return 1;
-		default:
-			*ret_exit = DAEMON_EXIT_USAGE;
-			return 1;
-		}
-	}
-	if (optind < argc) {
-		srv_complain("unexpected argument %s: there is no such verb, see --help", argv[optind]);
-		*ret_exit = DAEMON_EXIT_USAGE;
-		return 1;
-	}
-	return 0;
-}
-
-/* File, then options. Returns 0, or -1 after printing an error. */
-static int
-load_conf(struct server *server, const struct options *options)
-{
-	char err[ERR_BYTES];
-
-	if (conf_load(srv_conf_keys, &server->conf, options->config, err, sizeof(err)) < 0) {
-		srv_complain("%s", err);
-		return -1;
-	}
-	for (int i = 0; srv_conf_options[i].option != NULL; i++) {
-		const struct srv_conf_option *option = &srv_conf_options[i];
-
-		if (options->values[i] != NULL &&
-		    srv_conf_set(&server->conf, option->key, options->values[i], err, sizeof(err)) < 0) {
-			srv_complain("--%s: %s", option->option, err);
-			return -1;
-		}
-	}
-	if (srv_conf_check(&server->conf, err, sizeof(err)) < 0) {
-		srv_complain("%s", err);
-		return -1;
-	}
-	return 0;
+	server->db_directory = path != NULL ? strdup(dirname(path)) : NULL;
+	if (server->db_directory != NULL && stat(server->db_directory, &st) == 0)
+		return 0;
+	srv_complain(
+	    "the directory of the database %s: %m; make it, owned by the server's user", server->conf.database);
+	return -1;
 }
 
 /* What needs the privileges that we start with: certificates, the socket, the port file. Returns 0, or -1 after
@@ -194,25 +102,14 @@ open_privileged(struct server *server)
 	return 0;
 }
 
-/* Returns 0, or -1 after printing an error. */
 static int
-confine(struct server *server, const struct privs *privs)
+confine(const struct server *server, const struct options *options, const struct privs *privs)
 {
-	AUTO_FREE char *path = strdup(server->conf.database);
-	struct stat st;
-
-	if (path == NULL)
-		return -1;
-	const char *directory = dirname(path);
-	if (stat(directory, &st) < 0) {
-		srv_complain("the directory of the database, %s: %m; make it, owned by the server's user", directory);
-		return -1;
-	}
-	const struct sandbox_path paths[] = {{directory, SANDBOX_WRITE}, {NULL, 0}};
+	const struct sandbox_path paths[] = {{server->db_directory, SANDBOX_WRITE}, {NULL, 0}};
 	const struct sandbox sandbox = {.calls = calls, .paths = paths, .inet = false};
-	struct daemon daemon = {.name = "picket-server", .probe = server->probe, .state_fd = -1};
+	struct daemon daemon = {.name = "picket-server", .probe = options->probe, .state_fd = -1};
 
-	return daemon_confine(&daemon, privs, &sandbox) < 0 ? -1 : 0;
+	return daemon_confine(&daemon, privs, &sandbox);
 }
 
 static void
@@ -274,13 +171,13 @@ serve(struct server *server, const struct options *options)
 	char err[ERR_BYTES];
 	struct privs privs;
 
-	if (load_conf(server, options) < 0)
+	if (options_load(options, &server->conf) < 0)
 		return DAEMON_EXIT_CONFIG;
-	if (options->mode == MODE_DUMP)
+	if (options->mode == OPTIONS_DUMP)
 		conf_dump(srv_conf_keys, &server->conf, stdout);
-	else if (options->mode == MODE_CHECK)
+	else if (options->mode == OPTIONS_CHECK)
 		(void)puts("picket-server: configuration OK");
-	if (options->mode != MODE_RUN)
+	if (options->mode != OPTIONS_RUN)
 		return DAEMON_EXIT_OK;
 	(void)log_open("picket-server", NULL, (enum log_level)(LOG_LEVEL_ERROR + server->conf.log_level));
 	notify_open();
@@ -288,13 +185,13 @@ serve(struct server *server, const struct options *options)
 		srv_complain("%s", err);
 		return DAEMON_EXIT_SANDBOX;
 	}
-	if (open_privileged(server) < 0)
+	if (find_directory(server) < 0 || open_privileged(server) < 0)
 		return DAEMON_EXIT_START;
 	if (loop_init(&server->loop, NULL, NULL) < 0) {
 		srv_complain("out of memory");
 		return DAEMON_EXIT_START;
 	}
-	if (confine(server, &privs) < 0)
+	if (confine(server, options, &privs) < 0)
 		return DAEMON_EXIT_SANDBOX;
 	return run(server);
 }
@@ -311,6 +208,7 @@ server_done(struct server *server)
 		(void)close(server->listen_fd);
 	if (server->port_file_fd >= 0)
 		(void)close(server->port_file_fd);
+	free(server->db_directory);
 	conf_done(srv_conf_keys, &server->conf);
 }
 
@@ -321,7 +219,7 @@ main(int argc, char **argv)
 	struct options options = {0};
 	int code;
 
-	if (srv_verb_run(argc, argv, &code) != 0 || parse_options(argc, argv, &server, &options, &code) != 0)
+	if (srv_verb_run(argc, argv, &code) != 0 || options_parse(argc, argv, &options, &code) != 0)
 		return code;
 	code = serve(&server, &options);
 	server_done(&server);

@@ -648,7 +648,7 @@ def test_a_database_of_another_user(server):
 
 def test_a_database_in_no_directory(server):
     code, line = server.refuse(db=server.dir / "absent" / "picket.db")
-    assert code == 4 and str(server.dir / "absent") in line and "make it" in line
+    assert code == 1 and str(server.dir / "absent") in line and "make it" in line
 
 
 def test_a_database_of_a_newer_version(server):
