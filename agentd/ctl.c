@@ -255,8 +255,11 @@ change_exclusions(struct agentd *a, const Picket__V1__Exclusion *exclusion, bool
 		(void)snprintf(why, size, "cannot write to the state directory: see agentd's log; nothing was changed");
 		return AGT_EXIT_OTHER;
 	}
-	log_notice(add ? "exclusion.added" : "exclusion.removed", KV_U64("id", exclusion->id),
-	    KV_BYTES("path", exclusion->process_path.data, exclusion->process_path.len));
+	if (add)
+		log_notice("exclusion.added", KV_U64("id", a->exclusions.rule[a->exclusions.n - 1].id),
+		    KV_BYTES("path", exclusion->process_path.data, exclusion->process_path.len));
+	else
+		log_notice("exclusion.removed", KV_U64("id", exclusion->id));
 	agt_push(a);
 	return AGT_EXIT_OK;
 }

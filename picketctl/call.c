@@ -17,9 +17,6 @@
  * five. */
 #define CONNECT_MS 5000u
 
-/* Milliseconds for a reply: agentd waits 10 s for isolatord before it gives up itself. */
-#define REPLY_MS 15000u
-
 /* Memory that a reply may cost, in bytes: every counter of every daemon, or all exclusions. */
 #define REPLY_BUDGET MIB(4)
 
@@ -49,7 +46,8 @@ open_link(struct ctl *ctl, char *err, size_t err_size)
 {
 	if (ctl->fd >= 0)
 		return CTL_EXIT_OK;
-	ctl->fd = ipc_call_connect(ctl->socket, "picketctl", CONNECT_MS);
+	ctl->fd =
+	    ipc_call_connect(ctl->socket, "picketctl", ctl->patience_ms < CONNECT_MS ? ctl->patience_ms : CONNECT_MS);
 	switch (ctl->fd < 0 ? -ctl->fd : 0) {
 	case 0:
 		return CTL_EXIT_OK;
@@ -110,7 +108,7 @@ ctl_ask(struct ctl *ctl, uint16_t type, const ProtobufCMessage *request, uint16_
 
 	if (code != CTL_EXIT_OK)
 		return code;
-	r = ipc_call(ctl->fd, type, request, REPLY_MS, &data, &len, &fd);
+	r = ipc_call(ctl->fd, type, request, ctl->patience_ms, &data, &len, &fd);
 	if (r == PICKET__V1__MSG__MSG_ERROR)
 		return take_error(data, len, err, err_size);
 	if (r < 0) {

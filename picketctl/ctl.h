@@ -26,11 +26,15 @@ enum ctl_exit {
 /* Bytes of an error sentence with its end. */
 #define CTL_TEXT_BYTES 512u
 
+/* Milliseconds for an answer of agentd, which itself waits 10 s for isolatord before it gives up. */
+#define CTL_PATIENCE_MS 15000u
+
 struct ctl {
 	const char *socket; /* path of agentd's */
 	bool json;
 	bool colour;
-	int fd; /* link to agentd, -1: not connected yet */
+	uint64_t patience_ms; /* for each answer of agentd */
+	int fd;               /* link to agentd, -1: not connected yet */
 };
 
 /* A reply and what it lives in. */

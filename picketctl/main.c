@@ -132,7 +132,7 @@ int
 main(int argc, char **argv)
 {
 	char path[SOCKET_BYTES];
-	struct ctl ctl = {.socket = path, .fd = -1};
+	struct ctl ctl = {.socket = path, .patience_ms = CTL_PATIENCE_MS, .fd = -1};
 	struct ctl_args args = {.n = argc - 1, .arg = argv + 1};
 	const char *name;
 	int code;

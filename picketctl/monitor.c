@@ -21,6 +21,9 @@
 /* Milliseconds between looks at the status: daemons report once a second. */
 #define STATUS_MS 1000u
 
+/* Milliseconds for agentd's answer: it has it in memory, and Ctrl-C must not wait for an agentd that hangs. */
+#define PATIENCE_MS 500u
+
 /* Milliseconds between status lines without a terminal. */
 #define STATUS_LINE_MS 5000u
 
@@ -259,6 +262,7 @@ ctl_cmd_monitor(struct ctl *ctl, struct ctl_args *args)
 	if (ctl->json)
 		return ctl_fail(
 		    CTL_EXIT_ARGUMENT, "monitor is for people; programs use stats --json and events --follow --json");
+	ctl->patience_ms = PATIENCE_MS;
 	signals = open_signals();
 	if (signals < 0)
 		return ctl_fail(CTL_EXIT_OTHER, "signalfd failed");

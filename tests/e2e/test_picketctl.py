@@ -430,6 +430,16 @@ def test_monitor_outlives_agentd_and_comes_back_with_it(own):
     assert not re.search(r"\033\[3[0-9]m", t.text), "colours in spite of NO_COLOR"
 
 
+def test_monitor_does_not_hang_with_agentd(own):
+    t = Terminal(own.command("monitor"))
+    t.wait("agentd up")
+    own.popen.send_signal(signal.SIGSTOP)
+    t.wait("agentd DOWN")
+    start = time.monotonic()
+    assert t.end(signal.SIGINT) == 0
+    assert time.monotonic() - start < 2
+
+
 def test_monitor_into_a_pipe_writes_plain_lines(own):
     with own.collectord() as collectord:
         f = Follower(own, collectord, "monitor")
