@@ -43,8 +43,8 @@ enum agt_exit {
 struct agt_facts {
 	bool open[AGT_DAEMONS];       /* the daemon's link is open */
 	bool wants_certificate;       /* UseClientPinnedCertificate=Yes */
-	char certificate[128];        /* uplinkd's client_certificate: "present", or why not; "": not reported yet */
-	char server_certificate[128]; /* likewise; without it uplinkd sends nothing */
+	char certificate[256];        /* uplinkd's client_certificate: "present", or why not; "": not reported yet */
+	char server_certificate[256]; /* likewise; without it uplinkd sends nothing */
 };
 
 struct agt_tasks {
