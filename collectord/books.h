@@ -16,8 +16,9 @@
 #include "collectord/queue.h"
 #include "collectord/serials.h"
 
-/* Runs remembered, this one included. */
-#define BOOKS_RUNS 8u
+/* Runs remembered, this one included: a crash a second is remembered for a quarter of a minute without an answer from
+ * uplinkd. */
+#define BOOKS_RUNS 16u
 
 /* Marks kept of a run: one for each batch that can be in the queue, and the last acknowledged one. */
 #define BOOKS_MARKS (QUEUE_BATCHES + 8u)

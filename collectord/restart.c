@@ -11,9 +11,10 @@
 
 /*
  * Milliseconds after the source was opened until the sums are done: events that were under way when the run before died
- * may still come whole (they wait ASSEMBLE_WAIT_MS for their end).
+ * may still come whole. The kernel writes the records of an event within microseconds; a second is for a machine under
+ * load.
  */
-#define SETTLE_MS 3000u
+#define SETTLE_MS 1000u
 
 /* Milliseconds after which no source is waited for: Behavior_Detection is stopped, or agentd away. */
 #define NO_SOURCE_MS 10000u

@@ -358,6 +358,8 @@ def account(peers, prefix, serials, made):
     missing = sorted(set(serials) - set(arrived))
     assert [t for t in missing if not any(a <= serials[t] <= b for a, b in ranges)] == [], gaps
     assert [t for t in arrived if any(a <= serials[t] <= b for a, b in ranges)] == [], gaps
+    claimed = [e.serial for e in peers.events if any(a <= e.serial <= b for a, b in ranges)]
+    assert claimed == [], f"stated as lost and arrived: {claimed}; {gaps}"
     for stage, a, b, n, exact in gaps:
         if b and exact:
             assert n == b - a + 1, (stage, a, b, n)
@@ -369,7 +371,7 @@ def account(peers, prefix, serials, made):
 def settle(peers, prefix, made):
     """The last exec is there and every run before this one was resolved."""
     peers.wait_event(PROCESS, lambda e: f"{prefix}{made - 1:07d}" in e.args, 10)
-    runs = peers.log().count("source.open")
+    runs = peers.log().count("peer.open peer=uplinkd")
     wait_for(lambda: peers.log().count("restart.resolved") >= runs - 1, 15, f"{runs - 1} runs to be resolved")
     subprocess.run(["/bin/true", "settled"], check=True)
     wait_for(lambda: peers.counters.get("queued", 1) == 0, 10, "the queue to empty")
