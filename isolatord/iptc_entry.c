@@ -23,6 +23,9 @@
 
 #define LOOPBACK_NAME "lo"
 
+/* Bytes of struct ip6t_ip6 without the padding at its end. */
+#define IP6_HEADER_BYTES (offsetof(struct ip6t_ip6, invflags) + sizeof(((struct ip6t_ip6 *)0)->invflags))
+
 static struct ipt_entry *
 v4_of(struct iptc_entry *e)
 {
@@ -321,9 +324,7 @@ iptc_entry_equal(const struct iptc_entry *want, const void *have, const char *ta
 
 		header = sizeof(*we);
 		target_at = we->target_offset;
-		/* Built from zeroes, padding too.
-		 * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
-		if (memcmp(&we->ipv6, &he->ipv6, sizeof(we->ipv6)) != 0 || we->target_offset != he->target_offset ||
+		if (memcmp(&we->ipv6, &he->ipv6, IP6_HEADER_BYTES) != 0 || we->target_offset != he->target_offset ||
 		    we->next_offset != he->next_offset)
 			return false;
 	}

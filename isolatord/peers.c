@@ -28,13 +28,16 @@
 /* Bytes of the sentence in a refusal. */
 #define WHY_BYTES 256u
 
+/* What root may not do is said by the handler: it depends on what the order says. */
+#define AGENTD_OR_ROOT (IPC_PEER_AGENTD | IPC_PEER_ROOT)
+
 static int on_isolation_order(struct ipc_link *link, const struct ipc_msg *msg, void *ctx);
 static int on_isolation_query(struct ipc_link *link, const struct ipc_msg *msg, void *ctx);
 
 static const struct ipc_rule rules[] = {
     /* clang-format off */
-    {MSG(ISOLATION_ORDER), IPC_PEER_AGENTD | IPC_PEER_ROOT, IPC_ANY_STATE, LIM_IPC_RECORD_BYTES, 0, 1, NULL, on_isolation_order},
-    {MSG(ISOLATION_QUERY), IPC_PEER_AGENTD | IPC_PEER_ROOT, IPC_ANY_STATE, 64, 0, 0, &picket__v1__isolation_query__descriptor, on_isolation_query},
+    {MSG(ISOLATION_ORDER), AGENTD_OR_ROOT, IPC_ANY_STATE, LIM_IPC_RECORD_BYTES, 0, 1, NULL, on_isolation_order},
+    {MSG(ISOLATION_QUERY), AGENTD_OR_ROOT, IPC_ANY_STATE, 64, 0, 0, &picket__v1__isolation_query__descriptor, on_isolation_query},
     {0, 0, 0, 0, 0, 0, NULL, NULL},
     /* clang-format on */
 };

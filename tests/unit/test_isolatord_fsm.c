@@ -14,22 +14,40 @@
 
 #define README "isolatord/README.md"
 
-#define EACH_CELL(s, e)                                                                                                \
-	for (enum fsm_state s = FSM_STATE_UNSET + 1; s < FSM_STATES; s++)                                              \
-		for (enum fsm_event e = FSM_EVENT_UNSET + 1; e < FSM_EVENTS; e++)
+struct cell {
+	enum fsm_state state;
+	enum fsm_event event;
+};
+
+static const struct cell first_cell = {FSM_STATE_UNSET + 1, FSM_EVENT_UNSET + 1};
+
+/* After the last cell the state is FSM_STATES. */
+static void
+cell_next(struct cell *c)
+{
+	if (++c->event < FSM_EVENTS)
+		return;
+	c->event = first_cell.event;
+	c->state++;
+}
+
+static struct fsm_step
+step_of(struct cell c)
+{
+	return fsm_step(c.state, c.event);
+}
 
 static void
 every_cell_is_set(void **state)
 {
 	(void)state;
-	EACH_CELL(s, e)
-	{
-		struct fsm_step step = fsm_step(s, e);
+	for (struct cell c = first_cell; c.state < FSM_STATES; cell_next(&c)) {
+		struct fsm_step step = step_of(c);
 
 		if (step.next == FSM_STATE_UNSET || step.action == FSM_ACTION_UNSET)
-			fail_msg("cell [%s][%s] is not set", fsm_state_name(s), fsm_event_name(e));
+			fail_msg("cell [%s][%s] is not set", fsm_state_name(c.state), fsm_event_name(c.event));
 		if (step.action == FSM_IMPOSSIBLE)
-			assert_int_equal(step.next, s);
+			assert_int_equal(step.next, c.state);
 	}
 }
 
@@ -49,29 +67,29 @@ every_name_is_known(void **state)
 
 /* The drawing leaves out cells in which nothing happens. */
 static bool
-is_drawn(enum fsm_state s, struct fsm_step step)
+is_drawn(struct cell c)
 {
-	return step.action != FSM_IMPOSSIBLE && !(step.next == s && step.action == FSM_NONE);
+	struct fsm_step step = step_of(c);
+
+	return step.action != FSM_IMPOSSIBLE && !(step.next == c.state && step.action == FSM_NONE);
 }
 
 static bool
-line_is_cell(const char *line, enum fsm_state s, enum fsm_event e, struct fsm_step step)
+line_is_cell(const char *line, struct cell c)
 {
+	struct fsm_step step = step_of(c);
 	char want[128];
 
-	(void)snprintf(want, sizeof(want), "%s --> %s: %s / %s", fsm_state_name(s), fsm_state_name(step.next),
-	    fsm_event_name(e), fsm_action_name(step.action));
+	(void)snprintf(want, sizeof(want), "%s --> %s: %s / %s", fsm_state_name(c.state), fsm_state_name(step.next),
+	    fsm_event_name(c.event), fsm_action_name(step.action));
 	return strcmp(line, want) == 0;
 }
 
 static bool
 table_has(const char *line)
 {
-	EACH_CELL(s, e)
-	{
-		struct fsm_step step = fsm_step(s, e);
-
-		if (is_drawn(s, step) && line_is_cell(line, s, e, step))
+	for (struct cell c = first_cell; c.state < FSM_STATES; cell_next(&c)) {
+		if (is_drawn(c) && line_is_cell(line, c))
 			return true;
 	}
 	return false;
@@ -96,8 +114,8 @@ drawing_in_readme_is_the_table(void **state)
 			fail_msg("drawn, but not in the table: %s", line);
 		drawn++;
 	}
-	EACH_CELL(s, e)
-	wanted += is_drawn(s, fsm_step(s, e));
+	for (struct cell c = first_cell; c.state < FSM_STATES; cell_next(&c))
+		wanted += is_drawn(c);
 	assert_int_equal(drawn, wanted);
 }
 
@@ -129,13 +147,12 @@ static void
 nothing_but_an_order_or_the_deadline_releases(void **state)
 {
 	(void)state;
-	EACH_CELL(s, e)
-	{
-		bool held =
-		    s == FSM_APPLYING || s == FSM_ISOLATED || s == FSM_HEALING || s == FSM_FAILED || s == FSM_DAMAGED;
-		enum fsm_state next = fsm_step(s, e).next;
+	for (struct cell c = first_cell; c.state < FSM_STATES; cell_next(&c)) {
+		bool held = c.state == FSM_APPLYING || c.state == FSM_ISOLATED || c.state == FSM_HEALING ||
+			    c.state == FSM_FAILED || c.state == FSM_DAMAGED;
+		enum fsm_state next = step_of(c).next;
 
-		if (held && e != FSM_ORDER_OFF && e != FSM_DEADLINE)
+		if (held && c.event != FSM_ORDER_OFF && c.event != FSM_DEADLINE)
 			assert_false(next == FSM_RELEASING || next == FSM_RELEASED || next == FSM_STUCK);
 	}
 }
