@@ -5,6 +5,7 @@
  *     stream.c  events out: sequence, encoding, queue, tails, losses
  *     restart.c what runs before this one left open
  *     peers.c   the links to agentd and uplinkd
+ *     stop.c    the orderly end
  */
 #ifndef PICKET_COLLECTORD_COLLECTORD_H
 #define PICKET_COLLECTORD_COLLECTORD_H
@@ -134,9 +135,12 @@ struct collectord {
 
 	/* peers.c */
 	struct ipc_client *agentd, *uplinkd;
-	struct event *status_timer, *stop_timer;
+	struct event *status_timer;
 	struct col_counters reported;
 	bool report_due;
+
+	/* stop.c */
+	struct event *stop_timer;
 };
 
 /* ---- live.c ---- */
@@ -211,10 +215,17 @@ void col_peers_send_batches(struct collectord *c);
 /* col_peers_keep - SourceKeep with a descriptor, or without one (-1). */
 void col_peers_keep(struct collectord *c, int fd);
 
-/* ---- main.c and sandbox.c ---- */
+/* ---- stop.c ---- */
+int col_stop_init(struct collectord *c);
+void col_stop_done(struct collectord *c);
 
-/* col_stop_check - an orderly stop ends when nothing waits for uplinkd any more. */
+/* col_stop - begin the orderly stop; ctx is the struct collectord. */
+void col_stop(void *ctx);
+
+/* col_stop_check - it ends when nothing waits for uplinkd any more. */
 void col_stop_check(struct collectord *c);
+
+/* ---- sandbox.c ---- */
 
 /* col_confine - drop to CollectordUser with the audit capabilities, enter the sandbox. Returns what daemon_confine()
  * does. */

@@ -1,4 +1,4 @@
-/* collectord: from the kernel's audit records to events. The start-up checklist; no logic but the order of the stop. */
+/* collectord: from the kernel's audit records to events. The start-up checklist; no logic. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,9 +10,6 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/notify.h"
-
-/* Milliseconds that an orderly stop waits for uplinkd to acknowledge what is queued. */
-#define STOP_MS 2000u
 
 static const char usage_extra[] = "or:    collectord --replay FILE [--output ndjson|proto|none] [--stats]\n";
 
@@ -30,40 +27,6 @@ read_boot_id(char *id, size_t size)
 	return 0;
 }
 
-static void
-on_stop_timer(evutil_socket_t fd, short what, void *ctx)
-{
-	struct collectord *c = ctx;
-
-	(void)fd;
-	(void)what;
-	log_warning("stop.unsent", KV_U64("events", queue_events(c->queue)),
-	    KV_STR("what", "uplinkd did not take them in time: the next start states them as lost"));
-	loop_stop(&c->loop, DAEMON_EXIT_OK);
-}
-
-void
-col_stop_check(struct collectord *c)
-{
-	if (queue_events(c->queue) > 0 || books_owed(c->books) != NULL)
-		return;
-	books_finish(c->books);
-	loop_stop(&c->loop, DAEMON_EXIT_OK);
-}
-
-static void
-on_stop(void *ctx)
-{
-	struct collectord *c = ctx;
-
-	notify_send("STOPPING=1");
-	c->stopping = true;
-	col_live_want(c, false);
-	col_stream_flush(c);
-	loop_timer_arm(c->stop_timer, STOP_MS);
-	col_stop_check(c);
-}
-
 static int
 init(struct collectord *c)
 {
@@ -79,13 +42,14 @@ init(struct collectord *c)
 	if (r == 0)
 		r = col_restart_init(c);
 	if (r == 0)
+		r = col_stop_init(c);
+	if (r == 0)
 		r = col_peers_init(c);
 	if (r < 0) {
 		log_error("start.failed", KV_ERRNO(r));
 		return r;
 	}
-	c->stop_timer = loop_timer_new(&c->loop, on_stop_timer, c);
-	return c->stop_timer != NULL ? 0 : -ENOMEM;
+	return 0;
 }
 
 static void
@@ -95,8 +59,7 @@ done(struct collectord *c)
 	col_restart_done(c);
 	col_live_done(c);
 	col_stream_done(c);
-	if (c->stop_timer != NULL)
-		event_free(c->stop_timer);
+	col_stop_done(c);
 	loop_done(&c->loop);
 	books_close(c->books);
 }
@@ -114,7 +77,7 @@ run(struct collectord *c, int argc, char **argv)
 	if (daemon_state_dir(&c->daemon, conf->collectord_uid, conf->gid) < 0)
 		return DAEMON_EXIT_START;
 	/* The loop's own descriptors, too, cannot be made in the sandbox. */
-	if (loop_init(&c->loop, on_stop, c) < 0)
+	if (loop_init(&c->loop, col_stop, c) < 0)
 		return DAEMON_EXIT_START;
 	if (col_confine(c) < 0)
 		return DAEMON_EXIT_SANDBOX;
