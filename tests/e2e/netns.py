@@ -9,6 +9,7 @@ import os
 import pickle
 import re
 import socket
+import struct
 import subprocess
 
 from harness import wait_for
@@ -94,28 +95,32 @@ class Namespace:
         s.settimeout(5)
         return s
 
-    def listen(self, address, port, kind=socket.SOCK_STREAM):
-        s = self.open_socket(family_of(address), kind)
+    def listen(self, address, port, kind=socket.SOCK_STREAM, uid=0):
+        s = self.open_socket(family_of(address), kind, uid=uid)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind((address, port))
         if kind == socket.SOCK_STREAM:
             s.listen(128)
         return s
 
-    def connect(self, address, port, uid=0, seconds=1.0):
-        """A connected TCP socket, or the OSError of trying (which has no meaning but "no")."""
+    def connect(self, address, port, uid=0, seconds=1.0, source=None):
+        """A connected TCP socket, or the OSError of trying (which has no meaning but "no"). source: (address, port) to come from."""
         s = self.open_socket(family_of(address), uid=uid)
         s.settimeout(seconds)
         try:
+            if source is not None:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no TIME_WAIT: the port is used again
+                s.bind(source)
             s.connect((address, port))
         except OSError:
             s.close()
             raise
         return s
 
-    def reaches(self, address, port, uid=0, seconds=0.5):
+    def reaches(self, address, port, uid=0, seconds=0.5, source=None):
         try:
-            self.connect(address, port, uid, seconds).close()
+            self.connect(address, port, uid, seconds, source).close()
             return True
         except OSError:
             return False

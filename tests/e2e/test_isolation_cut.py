@@ -2,7 +2,6 @@
 
 import errno
 import socket
-import struct
 
 import pytest
 
@@ -113,22 +112,11 @@ def test_only_the_uplink_user_reaches_the_server_and_only_its_port(net, iso, ser
 
 @pytest.mark.parametrize("server,third,host,host_t", FAMILIES)
 def test_server_cannot_open_a_connection_from_its_port(net, iso, server, third, host, host_t):
-    def try_from_port():
-        with net.server.open_socket(there.family) as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            s.settimeout(0.5)
-            s.bind((server, PORT))
-            try:
-                s.connect((host, 22))
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                return True
-            except OSError:
-                return False
-    with net.host.listen(host, 22) as there:
-        assert try_from_port()
+    """Not even to a socket of the uplink's user, whose answers would get out."""
+    with net.host.listen(host, 22, uid=UPLINKD_UID):
+        assert net.server.reaches(host, 22, source=(server, PORT))
         isolate(iso)
-        assert not try_from_port()
+        assert not net.server.reaches(host, 22, source=(server, PORT))
 
 
 def test_idle_uplink_hears_what_the_server_says_first(net, iso):
@@ -178,6 +166,9 @@ def test_exceptions_open_their_direction_port_and_address_only(net, iso, server,
         assert net.third.reaches(host_t, 22)
         assert not net.third.reaches(host_t, 23)
         assert not net.server.reaches(host_t, 22)
+        # The way of the answers opens no connection.
+        assert not net.third.reaches(host_t, 23, source=(third, 80))
+        assert not net.host.reaches(third, 82, source=(host_t, 22))
     assert hears(net.host, net.third, third, 53)
     assert not hears(net.host, net.third, third, 54)
     assert not hears(net.third, net.host, host_t, 53)
