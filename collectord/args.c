@@ -80,7 +80,7 @@ frame_bytes(size_t len)
 static void
 append(struct args *a, const struct field *f)
 {
-	bool hex = field_form(f) == FIELD_HEX;
+	bool hex = record_field_form(f) == FIELD_HEX;
 	size_t n = hex ? f->value.len / 2 : f->value.len;
 
 	if (a->cost + n > LIM_EVENT_ARGS_BYTES) {
@@ -92,7 +92,7 @@ append(struct args *a, const struct field *f)
 		return;
 	}
 	if (hex)
-		hex_decode(f->value.data, n * 2, a->bytes + a->len);
+		record_hex_decode(f->value.data, n * 2, a->bytes + a->len);
 	else
 		(void)memcpy(a->bytes + a->len, f->value.data, n);
 	a->len += n;

@@ -96,7 +96,7 @@ close_event(struct assembler *a, struct audit_event *e)
 	if (a->last == e)
 		a->last = NULL;
 	a->args_bytes -= e->args.size;
-	audit_event_reset(e, &a->pool);
+	event_begin(e, &a->pool);
 	e->chain = a->free;
 	a->free = e;
 	a->n_open--;
@@ -122,7 +122,7 @@ open_event(struct assembler *a, const struct record *r, uint64_t now_ms)
 		a->free = e->chain;
 	} else {
 		e = &a->events[a->n_open];
-		audit_event_reset(e, &a->pool);
+		event_begin(e, &a->pool);
 	}
 	e->time_ms = r->time_ms;
 	e->serial = r->serial;
@@ -179,7 +179,7 @@ assembler_add(struct assembler *a, const struct record *r, uint64_t now_ms)
 	}
 	a->last = e;
 	args_before = e->args.size;
-	ended = audit_event_add(e, r);
+	ended = event_take(e, r);
 	a->args_bytes += e->args.size - args_before;
 	if (ended)
 		close_event(a, e);

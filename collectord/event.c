@@ -47,7 +47,7 @@
 #define KEY_ID K('i', 'd', 0, 0, 0, 0, 0, 0)
 
 void
-audit_event_reset(struct audit_event *e, struct arena_pool *pool)
+event_begin(struct audit_event *e, struct arena_pool *pool)
 {
 	e->parts = 0;
 	e->ignored = false;
@@ -63,7 +63,7 @@ audit_event_reset(struct audit_event *e, struct arena_pool *pool)
 static struct slice
 keep_text(struct audit_event *e, const struct field *f)
 {
-	enum field_form form = field_form(f);
+	enum field_form form = record_field_form(f);
 	size_t n = form == FIELD_HEX ? f->value.len / 2 : f->value.len;
 	uint8_t *p;
 
@@ -79,7 +79,7 @@ keep_text(struct audit_event *e, const struct field *f)
 		return (struct slice){NULL, 0};
 	}
 	if (form == FIELD_HEX)
-		hex_decode(f->value.data, n * 2, p);
+		record_hex_decode(f->value.data, n * 2, p);
 	else
 		(void)memcpy(p, f->value.data, n);
 	return (struct slice){p, n};
@@ -257,10 +257,10 @@ add_saddr(struct audit_event *e, struct slice body)
 	struct field f;
 
 	while (field_next(&it, &f)) {
-		if (f.key != KEY_SADDR || field_form(&f) != FIELD_HEX)
+		if (f.key != KEY_SADDR || record_field_form(&f) != FIELD_HEX)
 			continue;
 		e->saddr_len = f.value.len / 2 < EVENT_SADDR_BYTES ? f.value.len / 2 : EVENT_SADDR_BYTES;
-		hex_decode(f.value.data, e->saddr_len * 2, e->saddr);
+		record_hex_decode(f.value.data, e->saddr_len * 2, e->saddr);
 		e->parts |= EVENT_SADDR;
 		return;
 	}
@@ -418,7 +418,7 @@ is_piece(uint16_t type)
 }
 
 bool
-audit_event_add(struct audit_event *e, const struct record *r)
+event_take(struct audit_event *e, const struct record *r)
 {
 	switch (r->type) {
 	case AUDIT_PROCTITLE:

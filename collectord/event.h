@@ -94,14 +94,14 @@ struct audit_event {
 	struct arena arena;
 };
 
-/* audit_event_reset - ready for the first record of `serial`. */
-void audit_event_reset(struct audit_event *e, struct arena_pool *pool);
+/* event_begin - ready for the first record of `serial`. */
+void event_begin(struct audit_event *e, struct arena_pool *pool);
 
 /*
- * audit_event_add - what one record says.
+ * event_take - what one record says.
  * Returns true when nothing more can come for this event: PROCTITLE or EOE ended it, or it is a user message, which
  * stands alone.
  */
-bool audit_event_add(struct audit_event *e, const struct record *r);
+bool event_take(struct audit_event *e, const struct record *r);
 
 #endif

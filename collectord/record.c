@@ -165,7 +165,7 @@ record_parse_netlink(uint16_t type, const uint8_t *payload, size_t len, struct r
 }
 
 enum field_form
-field_form(const struct field *f)
+record_field_form(const struct field *f)
 {
 	const struct slice v = f->value;
 
@@ -182,20 +182,20 @@ field_form(const struct field *f)
 }
 
 void
-hex_decode(const uint8_t *digits, size_t n, uint8_t *out)
+record_hex_decode(const uint8_t *digits, size_t n, uint8_t *out)
 {
 	for (size_t i = 0; i + 1 < n; i += 2)
 		*out++ = (uint8_t)(record_hex_value[digits[i]] << 4 | record_hex_value[digits[i + 1]]);
 }
 
 size_t
-field_decode(const struct field *f, uint8_t *out)
+record_field_decode(const struct field *f, uint8_t *out)
 {
-	switch (field_form(f)) {
+	switch (record_field_form(f)) {
 	case FIELD_ABSENT:
 		return 0;
 	case FIELD_HEX:
-		hex_decode(f->value.data, f->value.len, out);
+		record_hex_decode(f->value.data, f->value.len, out);
 		return f->value.len / 2;
 	case FIELD_LITERAL:
 		break;

@@ -254,16 +254,16 @@ enum field_form {
 	FIELD_HEX,     /* unquoted, an even number of hexadecimal digits */
 };
 
-enum field_form field_form(const struct field *f);
+enum field_form record_field_form(const struct field *f);
 
 /*
- * field_decode - the bytes that a value stands for.
+ * record_field_decode - the bytes that a value stands for.
  * @out: at least f->value.len bytes.
  * Returns how many were written; 0 also for an absent one.
  */
-size_t field_decode(const struct field *f, uint8_t *out);
+size_t record_field_decode(const struct field *f, uint8_t *out);
 
-/* hex_decode - n / 2 bytes from n digits that are known to be hexadecimal. */
-void hex_decode(const uint8_t *digits, size_t n, uint8_t *out);
+/* record_hex_decode - n / 2 bytes from n digits that are known to be hexadecimal. */
+void record_hex_decode(const uint8_t *digits, size_t n, uint8_t *out);
 
 #endif

@@ -27,6 +27,18 @@ feed_padded(const void *text, size_t len)
 	return p;
 }
 
+/* The same numbers in every run (xorshift). */
+static uint64_t feed_random_state = UINT64_C(88172645463325252);
+
+static inline uint32_t
+feed_random(void)
+{
+	feed_random_state ^= feed_random_state << 13;
+	feed_random_state ^= feed_random_state >> 7;
+	feed_random_state ^= feed_random_state << 17;
+	return (uint32_t)(feed_random_state >> 32);
+}
+
 /* Parse a line and hand it to the sink. */
 static inline enum record_fault
 feed_line(const struct source_sink *sink, const char *line)

@@ -540,10 +540,11 @@ static void
 nested_messages_do_not_recurse(void **state)
 {
 	struct fixture *f = *state;
-	static char line[16000] = "type=USER_AUTH msg=audit(2.000:6): pid=1 ";
+	static char line[16000];
+	int len = snprintf(line, sizeof(line), "type=USER_AUTH msg=audit(2.000:6): pid=1 ");
 
-	while (strlen(line) < 15900)
-		(void)strcat(line, "msg=");
+	while (len < 15900)
+		len += snprintf(line + len, sizeof(line) - (size_t)len, "msg=");
 	assert_int_equal(feed_line(&f->sink, line), RECORD_OK);
 	assert_int_equal(f->last.n, 1);
 }

@@ -139,12 +139,11 @@ random_use_keeps_order_and_content(void **state)
 	bool closed;
 
 	(void)state;
-	srand(4);
 	for (int step = 0; step < 200000; step++) {
 		struct queue_batch b;
-		size_t len = rand() % 50 == 0 ? (size_t)rand() % KIB(100) + 1 : (size_t)rand() % 600 + 1;
+		size_t len = feed_random() % 50 == 0 ? feed_random() % KIB(100) + 1 : feed_random() % 600 + 1;
 
-		switch (rand() % 8) {
+		switch (feed_random() % 8) {
 		default:
 			if (add(q, next, len, &closed) == 0)
 				lens[next++ & ((1 << 20) - 1)] = len;
@@ -170,7 +169,7 @@ random_use_keeps_order_and_content(void **state)
 			}
 			break;
 		case 2:
-			if (rand() % 4 == 0) {
+			if (feed_random() % 4 == 0) {
 				queue_rewind(q);
 				sent = acked;
 				break;
@@ -179,7 +178,7 @@ random_use_keeps_order_and_content(void **state)
 				/* Acknowledge up to some batch's end: only those are known to be kept or dropped whole.
 				 */
 				uint64_t before = queue_events(q),
-					 gone = queue_ack(q, acked + (uint64_t)rand() % (sent - acked) + 1);
+					 gone = queue_ack(q, acked + feed_random() % (sent - acked) + 1);
 
 				acked += gone;
 				assert_int_equal(queue_events(q), before - gone);

@@ -185,7 +185,7 @@ expect_decoded(const char *value, bool quoted, const char *want, size_t want_len
 	const struct field f = {.value = {(const uint8_t *)value, strlen(value)}, .quoted = quoted};
 	uint8_t out[64];
 
-	assert_int_equal(field_decode(&f, out), want_len);
+	assert_int_equal(record_field_decode(&f, out), want_len);
 	assert_memory_equal(out, want, want_len);
 }
 

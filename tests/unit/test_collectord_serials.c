@@ -174,20 +174,19 @@ random_streams_are_reported_exactly(void **state)
 	static uint32_t order[N];
 
 	(void)state;
-	srand(1);
 	for (int round = 0; round < 20; round++) {
 		struct serials s = {0};
 		struct runs r = {0};
-		uint32_t n = 0, base = (uint32_t)rand() * 3u;
+		uint32_t n = 0, base = feed_random() * 3u;
 
 		(void)memset(reported, 0, sizeof(reported));
 		for (uint32_t i = 0; i < N; i++) {
-			came[i] = rand() % 100 != 0 || i == N - 1;
+			came[i] = feed_random() % 100 != 0 || i == N - 1;
 			if (came[i])
 				order[n++] = i;
 		}
 		for (uint32_t i = 0; i + 64 < n; i++) {
-			uint32_t j = i + (uint32_t)rand() % 64, t = order[i];
+			uint32_t j = i + feed_random() % 64, t = order[i];
 
 			order[i] = order[j];
 			order[j] = t;
