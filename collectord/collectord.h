@@ -2,6 +2,7 @@
  * All state of the process, and what its files offer each other.
  *     main.c    start-up; sandbox.c what it may do; conf.c what can be set
  *     live.c    the kernel source: when it is open, what the kernel is told, its clocks
+ *     kernel.c  what the kernel is told while it is open, and how that is taken back
  *     stream.c  events out: sequence, encoding, queue, tails, losses
  *     restart.c what runs before this one left open
  *     peers.c   the links to agentd and uplinkd
@@ -48,7 +49,7 @@ extern const struct conf_key col_conf_keys[];
  * not_sent; sent = acked + queued.
  */
 struct col_counters {
-	uint64_t records, malformed, malformed_no_type, malformed_no_stamp, malformed_too_long, malformed_cut;
+	uint64_t records, malformed, malformed_no_type, malformed_no_stamp, malformed_too_long;
 	uint64_t audit_events, unended, incomplete, ignored, excluded, events;
 	uint64_t losses;               /* loss events made */
 	uint64_t lost_kernel;          /* records that the kernel dropped */
@@ -163,6 +164,18 @@ void col_live_await_handover(struct collectord *c);
 
 /* col_live_keep - give agentd a duplicate of the source, if there is one. */
 void col_live_keep(struct collectord *c);
+
+/* ---- kernel.c ---- */
+
+/* col_kernel_set - our backlog limit and wait time, audit on; what was before (`before`) is saved once per boot. */
+void col_kernel_set(struct collectord *c, const struct audit_status *before);
+
+/* col_kernel_rules - load the rules; says in the facts how that went. */
+void col_kernel_rules(struct collectord *c);
+
+/* col_kernel_put_back - end the registration as audit daemon and restore what was saved. Every descriptor of the source
+ * must be closed. */
+void col_kernel_put_back(struct collectord *c);
 
 /* ---- stream.c ---- */
 int col_stream_init(struct collectord *c);

@@ -33,7 +33,6 @@ const struct stats_name col_counter_names[] = {
     ROW(malformed_no_type),
     ROW(malformed_no_stamp),
     ROW(malformed_too_long),
-    ROW(malformed_cut),
     ROW(audit_events),
     ROW(unended),
     ROW(incomplete),

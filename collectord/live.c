@@ -1,11 +1,10 @@
 /*
- * The kernel source: opens it when events are wanted, tells the kernel what it needs, reads, watches the kernel's own
- * counters, and puts everything back. Never sends anything itself. Called by main.c and peers.c.
+ * The kernel source: opens it when events are wanted, reads, watches the kernel's own counters, closes it. Never sends
+ * anything itself. Called by main.c and peers.c.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,9 +14,6 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
-
-/* Value of audit_enabled after auditctl -e 2: nothing can be changed until the next boot (kernel/audit.h). */
-#define AUDIT_ENABLED_LOCKED 2u
 
 /* Milliseconds between looks at the clock, the kernel's counters and open events. */
 #define CLOCK_MS 1000u
@@ -30,11 +26,6 @@
 
 /* Milliseconds until a source that was refused is tried again. */
 #define RETRY_MS 10000u
-
-/* Times, and milliseconds apart, that the kernel is asked to let go of a registration that a dead process left: half a
- * second in all. */
-#define LET_GO_TRIES 25
-#define LET_GO_MS 20
 
 /* ---- before the sandbox ---- */
 
@@ -251,67 +242,6 @@ on_clock(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- starting ---- */
 
-/* Milliseconds in the kernel's ticks, which is what it counts in: the coarse clock moves once a tick. */
-static uint32_t
-kernel_ticks(uint64_t ms)
-{
-	struct timespec tick = {0};
-
-	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) < 0 || tick.tv_nsec <= 0)
-		tick.tv_nsec = 4000000; /* HZ 250 */
-	return (uint32_t)(ms * 1000000u / (uint64_t)tick.tv_nsec);
-}
-
-/* Our values into the kernel, after its own were saved once. Refusals are told and lived with. */
-static void
-set_kernel(struct collectord *c, const struct audit_status *before)
-{
-	struct audit_status saved,
-	    want = {
-		.mask = AUDIT_STATUS_BACKLOG_LIMIT | AUDIT_STATUS_BACKLOG_WAIT_TIME | AUDIT_STATUS_ENABLED,
-		.enabled = 1,
-		.backlog_limit = (uint32_t)c->conf.backlog_limit,
-		.backlog_wait_time = kernel_ticks(c->conf.backlog_wait_ms),
-	    };
-	int r;
-
-	if (!books_kernel(c->books, &saved))
-		books_kernel_save(c->books, before);
-	if (before->enabled == AUDIT_ENABLED_LOCKED) {
-		log_warning("source.locked",
-		    KV_STR("what", "audit is locked (auditctl -e 2): no rule can be loaded until the next boot"),
-		    KV_STR("remedy", "load the rules of picket before the lock"));
-		return;
-	}
-	r = audit_ctl_set(c->ctl, &want);
-	if (r < 0)
-		log_warning("source.setting", KV_STR("what", "backlog limit, wait time, enabled"), KV_ERRNO(r));
-}
-
-static void
-load_rules(struct collectord *c)
-{
-	struct rules_result result;
-	int r = rules_load(c->rules, c->ctl, &result);
-
-	c->counters.rules_loaded = result.added + result.kept;
-	c->blind = result.blind;
-	c->rules_fact = r < 0 ? "none" : result.refused > 0 ? "partly loaded" : "loaded";
-	if (r < 0) {
-		log_error("rules.refused", KV_ERRNO(r),
-		    KV_STR("remedy", "auditctl -s: enabled 2 means locked until the next boot"));
-		return;
-	}
-	if (result.refused > 0)
-		log_warning("rules.partly", KV_U64("refused", result.refused), KV_ERRNO(result.error));
-	if (result.blind)
-		log_error("rules.blind",
-		    KV_STR("what", "the rule -a never,task keeps every new process from being audited"),
-		    KV_STR("remedy", "auditctl -d never,task, and remove it from /etc/audit/rules.d"));
-	log_info("rules.loaded", KV_U64("added", result.added), KV_U64("kept", result.kept),
-	    KV_U64("removed", result.removed));
-}
-
 /* Nothing was opened; it is tried again. */
 static void
 refuse_source(struct collectord *c, int error, uint32_t owner)
@@ -392,8 +322,8 @@ start_source(struct collectord *c)
 		return;
 	}
 	c->registered = r == 0;
-	set_kernel(c, &status);
-	load_rules(c);
+	col_kernel_set(c, &status);
+	col_kernel_rules(c);
 	c->source_event = event_new(c->loop.base, fd, EV_READ | EV_PERSIST, on_readable, c);
 	if (c->source_event != NULL)
 		(void)event_add(c->source_event, NULL);
@@ -420,42 +350,6 @@ drain(struct collectord *c)
 {
 	for (int i = 0; i < 64 && source_read(c->source) > 0; i++)
 		;
-}
-
-/* The kernel's values as they were before us. */
-static void
-restore_kernel(struct collectord *c)
-{
-	struct audit_status saved;
-	int r;
-
-	if (!books_kernel(c->books, &saved))
-		return;
-	saved.mask = AUDIT_STATUS_BACKLOG_LIMIT | AUDIT_STATUS_BACKLOG_WAIT_TIME | AUDIT_STATUS_ENABLED;
-	r = saved.enabled == AUDIT_ENABLED_LOCKED ? 0 : audit_ctl_set(c->ctl, &saved);
-	if (r < 0)
-		log_warning(
-		    "source.setting", KV_STR("what", "restoring backlog limit, wait time, enabled"), KV_ERRNO(r));
-	books_kernel_save(c->books, NULL);
-}
-
-/*
- * End the registration. The kernel lets only the process that registered do so; when that one is dead, it finds out by
- * itself once the last descriptor is closed (agentd closes its own when it reads the message) and somebody asks.
- */
-static void
-unregister(struct collectord *c)
-{
-	struct audit_status none = {.mask = AUDIT_STATUS_PID};
-	int r = -EACCES;
-
-	for (int i = 0; i < LET_GO_TRIES && r == -EACCES; i++) {
-		if (i > 0)
-			(void)poll(NULL, 0, LET_GO_MS);
-		r = audit_ctl_set(c->ctl, &none);
-	}
-	if (r < 0)
-		log_warning("source.setting", KV_STR("what", "ending the registration"), KV_ERRNO(r));
 }
 
 static void
@@ -486,8 +380,7 @@ stop_source(struct collectord *c)
 	col_peers_keep(c, -1);
 	source_close(c->source);
 	c->source = NULL;
-	unregister(c);
-	restore_kernel(c);
+	col_kernel_put_back(c);
 	(void)snprintf(c->source_fact, sizeof(c->source_fact), "none: Behavior_Detection is stopped");
 	c->rules_fact = "none";
 	log_notice("source.closed", KV_STR("kind", "kernel"));
@@ -511,8 +404,7 @@ clean_up(struct collectord *c)
 	if (c->handed_fd >= 0)
 		(void)close(STEAL_FD(c->handed_fd));
 	col_peers_keep(c, -1);
-	unregister(c);
-	restore_kernel(c);
+	col_kernel_put_back(c);
 }
 
 void

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "collectord/paths.h"
 #include "collectord/procs.h"
 #include "collectord/rules.h"
 #include "common/cleanup.h"
@@ -17,12 +18,6 @@
 
 /* Keys of one event: the kernel joins those of all matching watches, in 256 bytes. */
 #define MAX_KEYS 8u
-
-/*
- * Bytes of a joined path: with the arguments, working directory and executable of the longest process event it must
- * stay below LIM_EVENT_BYTES. A longer one stays relative.
- */
-#define JOINED_BYTES 6144u
 
 /* Argument buffers above this many are given back after the event. */
 #define KEEP_ARGS 1024u
@@ -36,7 +31,7 @@ struct normaliser {
 	ProtobufCBinaryData *args;
 	size_t args_size;
 	ProtobufCBinaryData keys[MAX_KEYS];
-	uint8_t path[2][JOINED_BYTES];
+	uint8_t path[2][PATHS_JOINED_BYTES];
 	Picket__V1__Event event;
 	Picket__V1__Process process;
 	union {
@@ -85,68 +80,11 @@ bytes_of(struct slice s)
 
 /* ---- paths ---- */
 
-/* Append `path` to out without "." and empty elements; no leading slash is written twice. Returns the new length, 0
- * when it does not fit. */
-static size_t
-append_elements(uint8_t *out, size_t len, struct slice path)
-{
-	const uint8_t *p = path.data, *end = p + path.len;
-
-	while (p < end) {
-		const uint8_t *slash = memchr(p, '/', (size_t)(end - p));
-		size_t n = (size_t)((slash != NULL ? slash : end) - p);
-
-		if (n > 0 && !(n == 1 && *p == '.')) {
-			if (len + 1 + n > JOINED_BYTES)
-				return 0;
-			out[len++] = '/';
-			(void)memcpy(out + len, p, n);
-			len += n;
-		}
-		p += n + 1;
-	}
-	return len;
-}
-
-/* An absolute path that needs no work, which is nearly every one. */
-static bool
-is_clean(struct slice path)
-{
-	for (size_t i = 0; i + 1 < path.len; i++)
-		if (path.data[i] == '/' && (path.data[i + 1] == '/' || path.data[i + 1] == '.'))
-			return false;
-	return path.len > 0 && path.data[0] == '/' && (path.len == 1 || path.data[path.len - 1] != '/');
-}
-
-/*
- * The whole path of `name`, in out when it must be built. @dir_fd: what it is relative to, AT_FDCWD for the working
- * directory. Sets *ret_unknown when it stays relative.
- */
+/* The whole path of `name`, in out when it must be built; *ret_unknown is set when it stays relative. */
 static ProtobufCBinaryData
-resolve(const struct audit_event *e, struct slice name, int dir_fd, uint8_t *out, bool *ret_unknown)
+resolve(const struct audit_event *e, struct slice name, int dir, uint8_t *out, bool *ret_unknown)
 {
-	size_t len = 0;
-
-	if (name.len == 0)
-		return (ProtobufCBinaryData){0, NULL};
-	if (is_clean(name))
-		return bytes_of(name);
-	if (name.data[0] != '/') {
-		if (dir_fd == AT_FDCWD && e->cwd.len > 0 && e->cwd.data[0] == '/')
-			len = append_elements(out, 0, e->cwd);
-		if (len == 0 && !(dir_fd == AT_FDCWD && slice_is(e->cwd, "/"))) {
-			*ret_unknown = true;
-			return bytes_of(name);
-		}
-	}
-	len = append_elements(out, len, name);
-	if (len == 0) {
-		if (name.data[0] == '/')
-			return bytes_of((struct slice){name.data, 1}); /* "/", "//", "/." */
-		*ret_unknown = true;
-		return bytes_of(name);
-	}
-	return pb_bytes(out, len);
+	return bytes_of(paths_resolve(name, dir == AT_FDCWD ? e->cwd : (struct slice){NULL, 0}, out, ret_unknown));
 }
 
 /* The descriptor in argument `arg` of the call. */

@@ -225,7 +225,6 @@ gather(struct collectord *c)
 	n->malformed_no_type = p->faults[RECORD_NO_TYPE];
 	n->malformed_no_stamp = p->faults[RECORD_NO_STAMP];
 	n->malformed_too_long = p->faults[RECORD_TOO_LONG];
-	n->malformed_cut = p->faults[RECORD_CUT];
 	n->audit_events = p->audit_events;
 	n->unended = pipeline_assembler_stats(c->pipeline)->unended;
 	n->incomplete = p->pieces;

@@ -50,7 +50,7 @@ static const struct type_name type_names[] = {
 const char *
 record_fault_name(enum record_fault fault)
 {
-	static const char *const names[] = {"ok", "no_type", "no_stamp", "too_long", "cut"};
+	static const char *const names[] = {"ok", "no_type", "no_stamp", "too_long"};
 
 	return (size_t)fault < ARRAY_LEN(names) ? names[fault] : "unknown";
 }

@@ -59,7 +59,6 @@ enum record_fault {
 	RECORD_NO_TYPE,  /* does not start with type= (or node=) */
 	RECORD_NO_STAMP, /* no msg=audit(sec.ms:serial): */
 	RECORD_TOO_LONG, /* over RECORD_MAX_BYTES */
-	RECORD_CUT,      /* an input that ends within a record */
 	RECORD_FAULTS,   /* how many there are */
 };
 
