@@ -41,7 +41,7 @@ const struct conf_key srv_conf_keys[] = {
     {.key = NULL},
 };
 
-const struct srv_conf_option srv_conf_options[] = {
+const struct srv_conf_option srv_conf_options[SRV_CONF_OPTIONS + 1] = {
     {"listen", "ADDRESS:PORT", "Listen", "where to listen (default 127.0.0.1:8443); port 0: any free one"},
     {"db", "FILE", "Database", "SQLite file"},
     {"cert", "FILE", "Certificate", "the server's certificate, PEM"},

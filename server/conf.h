@@ -30,7 +30,8 @@ struct srv_conf_option {
 	const char *key;
 	const char *help;
 };
-extern const struct srv_conf_option srv_conf_options[];
+#define SRV_CONF_OPTIONS 8 /* rows before the last */
+extern const struct srv_conf_option srv_conf_options[SRV_CONF_OPTIONS + 1];
 
 /*
  * srv_conf_set - one value by its key, as an option of the command line does.

@@ -37,7 +37,7 @@ int
 options_parse(int argc, char **argv, struct options *options, int *ret_exit)
 {
 	enum { OPT_VALUE = 256, OPT_CONFIG = 512, OPT_SAMPLE, OPT_PROBE, OPT_VERSION, OPT_HELP };
-	struct option longs[OPTIONS_VALUES_MAX + OPTIONS_OWN] = {
+	struct option longs[SRV_CONF_OPTIONS + OPTIONS_OWN] = {
 	    {"config", required_argument, NULL, OPT_CONFIG},
 	    {"sample", no_argument, NULL, OPT_SAMPLE},
 	    {"sandbox-probe", required_argument, NULL, OPT_PROBE},
@@ -51,7 +51,7 @@ options_parse(int argc, char **argv, struct options *options, int *ret_exit)
 		    (struct option){srv_conf_options[i].option, required_argument, NULL, OPT_VALUE + i};
 	*ret_exit = DAEMON_EXIT_OK;
 	while ((c = getopt_long(argc, argv, "nT", longs, NULL)) != -1) {
-		if (c >= OPT_VALUE && c < OPT_CONFIG) {
+		if (c >= OPT_VALUE && c < OPT_VALUE + SRV_CONF_OPTIONS) {
 			options->values[c - OPT_VALUE] = optarg;
 			continue;
 		}

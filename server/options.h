@@ -4,16 +4,13 @@
 
 #include "server/conf.h"
 
-/* Rows of srv_conf_options that fit. */
-#define OPTIONS_VALUES_MAX 16
-
 enum options_mode { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_DUMP };
 
 /* Borrows from argv. */
 struct options {
-	const char *config;                     /* NULL: none */
-	const char *probe;                      /* --sandbox-probe, or NULL */
-	const char *values[OPTIONS_VALUES_MAX]; /* by row of srv_conf_options; NULL: not given */
+	const char *config;                   /* NULL: none */
+	const char *probe;                    /* --sandbox-probe, or NULL */
+	const char *values[SRV_CONF_OPTIONS]; /* by row of srv_conf_options; NULL: not given */
 	enum options_mode mode;
 };
 
