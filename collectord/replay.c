@@ -44,7 +44,8 @@ struct replay_run {
 	struct pipeline *pipeline;
 	struct source *source;
 	uint64_t sequence;
-	int error; /* negative errno of the output: nothing more is written */
+	int status_fd; /* /proc/self/status, opened before the sandbox; -1: not there */
+	int error;     /* negative errno of the output: nothing more is written */
 	size_t batch_len;
 	uint8_t batch[OUTPUT_BYTES];
 	uint8_t scratch[LIM_IPC_RECORD_BYTES];
@@ -188,6 +189,22 @@ seconds_of_cpu(const struct rusage *u)
 	       (double)(u->ru_utime.tv_usec + u->ru_stime.tv_usec) / 1e6;
 }
 
+/*
+ * Peak resident memory of this program in bytes. Not ru_maxrss: that keeps the peak of whoever forked us. VmHWM does
+ * not (proc(5)).
+ */
+static uint64_t
+peak_rss_bytes(const struct replay_run *r)
+{
+	char text[4096];
+	ssize_t n = r->status_fd >= 0 ? pread(r->status_fd, text, sizeof(text) - 1, 0) : 0;
+	const char *line;
+
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, "VmHWM:");
+	return line != NULL ? strtoull(line + 6, NULL, 10) * 1024 : 0;
+}
+
 static void
 print_stats(const struct replay_run *r, double seconds)
 {
@@ -203,7 +220,7 @@ print_stats(const struct replay_run *r, double seconds)
 		(void)fprintf(
 		    stderr, ",\"malformed_%s\":%" PRIu64, record_fault_name((enum record_fault)i), s->faults[i]);
 	(void)fprintf(stderr, ",\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"peak_rss_bytes\":%" PRIu64 "}\n", seconds,
-	    seconds_of_cpu(&usage), (uint64_t)usage.ru_maxrss * 1024);
+	    seconds_of_cpu(&usage), peak_rss_bytes(r));
 }
 
 /* Nothing but what is open already: no file, no socket, no program. Returns 0 or -EPERM after saying why. */
@@ -289,6 +306,7 @@ col_replay_main(int argc, char **argv)
 	if (r == NULL)
 		return DAEMON_EXIT_START;
 	r->output = options.output;
+	r->status_fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 	(void)clock_gettime(CLOCK_MONOTONIC, &start);
 	if (open_run(r, options.file) == 0) {
 		if (lock_in() < 0) {
@@ -302,6 +320,8 @@ col_replay_main(int argc, char **argv)
 	}
 	source_close(r->source);
 	pipeline_free(r->pipeline);
+	if (r->status_fd >= 0)
+		(void)close(r->status_fd);
 	free(r);
 	return exit_code;
 }
