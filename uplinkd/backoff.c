@@ -1,5 +1,5 @@
 /* The wait between attempts, as a function of its arguments alone. Called by delivery.c and sync.c. */
-#include "backoff.h"
+#include "uplinkd/backoff.h"
 
 uint64_t
 upl_backoff_ms(uint32_t attempt, uint64_t base_ms, uint64_t cap_ms, uint64_t random, uint64_t floor_ms)

@@ -6,7 +6,7 @@
  * database, a cluster file system); zlib's crc32 is the other polynomial, which has no instruction on x86 and finds
  * fewer of the errors in frames of our size.
  */
-#include "crc32c.h"
+#include "uplinkd/crc32c.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -340,8 +340,9 @@ set_request(struct http_call *call, const struct http_request *request)
 	if (curl_easy_setopt(call->easy, CURLOPT_URL, line) != CURLE_OK)
 		return -ENOMEM;
 	if (request->pinned != NULL) {
-		(void)snprintf(
-		    line, sizeof(line), "%s:%u:%s", request->host, (unsigned int)request->port, request->pinned);
+		/* "+": not for ever, a later request may resolve the name again. */
+		(void)snprintf(line, sizeof(line), "%s%s:%u:%s", LIBCURL_VERSION_NUM >= 0x074b00 ? "+" : "",
+		    request->host, (unsigned int)request->port, request->pinned);
 		call->resolve = curl_slist_append(NULL, line);
 		(void)curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->resolve);
 	}

@@ -4,14 +4,14 @@
  *
  * fdatasync runs in the caller's thread. See docs/decisions/0010-spool.md for the reason and the price.
  */
-#include "spool.h"
+#include "uplinkd/spool.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "crc32c.h"
-#include "spool_priv.h"
+#include "uplinkd/crc32c.h"
+#include "uplinkd/spool_priv.h"
 
 /* Bytes of the open group at most: four batches of the largest size, and more than 256 events of ordinary size. */
 #define GROUP_BYTES (1024u * 1024u)

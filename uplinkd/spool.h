@@ -16,9 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "spool_format.h"
-#include "spool_io.h"
-#include "spool_loss.h"
+#include "uplinkd/spool_format.h"
+#include "uplinkd/spool_io.h"
+#include "uplinkd/spool_loss.h"
 
 struct spool;
 

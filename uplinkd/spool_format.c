@@ -1,10 +1,10 @@
 /* The spool's bytes: headers, frames, epochs. Pure; never touches a file. Called by spool*.c. */
-#include "spool_format.h"
+#include "uplinkd/spool_format.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "crc32c.h"
+#include "uplinkd/crc32c.h"
 
 /* "PkSg" and "PkFr"; the first byte is not ASCII, so that a search rarely stops inside text. */
 static const uint8_t header_magic[4] = {0xd0, 'P', 'S', 'g'};

@@ -11,7 +11,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
-#include "spool_io.h"
+#include "uplinkd/spool_io.h"
 
 static int
 dirfd_of(void *ctx)

@@ -1,5 +1,5 @@
 /* The account of what the spool gave up. Pure; never touches a file. Called by spool*.c and delivery.c. */
-#include "spool_loss.h"
+#include "uplinkd/spool_loss.h"
 
 #include <errno.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "spool_format.h"
+#include "uplinkd/spool_format.h"
 
 enum spool_reason {
 	SPOOL_REASON_UNSET = 0,

@@ -3,8 +3,8 @@
 #ifndef PICKET_UPLINKD_SPOOL_PRIV_H
 #define PICKET_UPLINKD_SPOOL_PRIV_H
 
-#include "spool.h"
-#include "spool_scan.h"
+#include "uplinkd/spool.h"
+#include "uplinkd/spool_scan.h"
 
 /* A segment file that exists; the last of the list is the one being written, or the last one that was. */
 struct spool_segment {

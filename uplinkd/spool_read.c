@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spool_priv.h"
+#include "uplinkd/spool_priv.h"
 
 void
 spool_package_done(struct spool_package *package)

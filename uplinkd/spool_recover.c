@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spool_priv.h"
+#include "uplinkd/spool_priv.h"
 
 /* A segment file whose header is unreadable is kept under this name for a person to look at. */
 #define BAD_SUFFIX ".bad"

@@ -2,12 +2,12 @@
  * Walks the frames of one segment file through a window of fixed size. Reads only; decides nothing about what damage
  * means. Called by recovery (spool_recover.c) and by delivery's reads (spool_read.c).
  */
-#include "spool_scan.h"
+#include "uplinkd/spool_scan.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "crc32c.h"
+#include "uplinkd/crc32c.h"
 
 /* Bytes read at a time: large enough that the system call does not matter, small beside the daemon. */
 #define READ_BYTES (256u * 1024u)

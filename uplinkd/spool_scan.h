@@ -3,8 +3,8 @@
 #ifndef PICKET_UPLINKD_SPOOL_SCAN_H
 #define PICKET_UPLINKD_SPOOL_SCAN_H
 
-#include "spool_format.h"
-#include "spool_io.h"
+#include "uplinkd/spool_format.h"
+#include "uplinkd/spool_io.h"
 
 enum spool_found {
 	SPOOL_FOUND_END = 1,     /* the limit, or nothing but damage up to it (scan->damaged) */

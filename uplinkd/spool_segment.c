@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spool_priv.h"
+#include "uplinkd/spool_priv.h"
 
 /* A segment gets its name when its first group is on disk: a crash leaves all of it or nothing. */
 #define SEGMENT_TEMPORARY "segment.new"

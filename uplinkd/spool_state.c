@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "crc32c.h"
-#include "spool_priv.h"
+#include "uplinkd/crc32c.h"
+#include "uplinkd/spool_priv.h"
 
 #define STATE_NAME "state"
 #define STATE_TEMPORARY "state.new"
