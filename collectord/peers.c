@@ -239,14 +239,15 @@ gather(struct collectord *c)
 static void
 send_report(struct collectord *c, struct ipc_link *link)
 {
-	static char names[MAX_FACTS][32], values[MAX_FACTS][24];
+	static char names[MAX_FACTS][32], values[MAX_FACTS][24], in_force[24];
 	struct stats_fact facts[MAX_FACTS] = {
 	    {"source", c->source_fact},
 	    {"rules", c->rules_fact},
 	    {"uplinkd", ipc_client_link(c->uplinkd) != NULL ? "connected" : "not connected"},
 	    {"telemetry", c->telemetry ? "yes" : "no"},
+	    {"exclusions", in_force},
 	};
-	size_t n = 4;
+	size_t n = 5, rules = 0;
 	uint32_t id;
 	uint64_t count;
 
@@ -256,7 +257,9 @@ send_report(struct collectord *c, struct ipc_link *link)
 		(void)snprintf(names[n], sizeof(names[n]), "exclusion_%u", id);
 		(void)snprintf(values[n], sizeof(values[n]), "%llu", (unsigned long long)count);
 		facts[n] = (struct stats_fact){names[n], values[n]};
+		rules = i + 1;
 	}
+	(void)snprintf(in_force, sizeof(in_force), "%zu", rules);
 	if (stats_report(link, col_counter_names, &c->counters, facts, n) == 0)
 		c->reported = c->counters;
 }

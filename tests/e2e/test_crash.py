@@ -106,7 +106,7 @@ def test_server_that_is_away_costs_nothing():
         suite.start_server(suite.port)
 
         def arrived():
-            return suite.sql("select count(*) from events where type = 1 and instr(event, 'awayload-') > 0")[0][0]
+            return suite.sql("select count(*) from events where type = 1 and instr(event, cast('awayload-' as blob)) > 0")[0][0]
         wait_for(lambda: arrived() >= made, 20, f"{made} events after the server came back")
         assert arrived() == made
         failed = False

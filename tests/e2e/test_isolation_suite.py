@@ -38,7 +38,7 @@ def world(request):
 def telemetry_flows(suite, token):
     """An event made now arrives at the server."""
     subprocess.run(["/bin/true", token], check=True)
-    wait_for(lambda: suite.sql("select count(*) from events where instr(event, ?) > 0", token)[0][0] >= 1, 10, f"{token} at the server")
+    wait_for(lambda: suite.sql("select count(*) from events where instr(event, cast(? as blob)) > 0", token)[0][0] >= 1, 10, f"{token} at the server")
 
 
 def ends(net):

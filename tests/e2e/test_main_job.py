@@ -1,5 +1,6 @@
 """The main job: what happens on this host is at the server, once, whole and soon."""
 
+import json
 import os
 import shutil
 import socket
@@ -175,7 +176,7 @@ def test_excluded_process_is_neither_sent_nor_followed_until_mdr_is_on(suite, tm
     marker(tokens[1])
     one(suite, "process", has_token(tokens[1]))
     assert not [e for e in suite.events("process") if has_token(tokens[0])(e)]
-    assert suite.counter("collectord", "excluded") >= 1
+    wait_for(lambda: suite.counter("collectord", "excluded") >= 1, what="the excluded event in the books")
 
     suite.ctl("settings", "set", "KATAEDR", "UseMDR=Yes", check=True)
     wait_for(lambda: suite.fact("collectord", "exclusions") == "0", what="exclusions to stop applying")
@@ -196,17 +197,17 @@ def test_administrators_own_audit_rules_stay_beside_ours(suite):
     assert len([r for r in rules if b"picket-" in r]) >= 8, "the suite's rules are not loaded"
 
 
-def test_live_stream_shows_the_event_while_it_happens(suite, token):
-    follower = subprocess.Popen([sys.executable, "-c", "import sys, subprocess; sys.exit(subprocess.call(sys.argv[1:]))",
-                                 str(BIN / "picketctl"), "--config", suite.config, "events", "--follow", "--json"],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_live_stream_shows_the_event_while_it_happens(suite, token, tmp_path):
+    with open(tmp_path / "stream", "wb") as stream:
+        follower = subprocess.Popen([BIN / "picketctl", "--config", suite.config, "events", "--follow", "--json"], stdout=stream)
     try:
         def seen():
             subprocess.run(["/bin/true", token], check=True)
-            return any(token in follower.stdout.readline() for _ in range(200))
-        assert wait_for(seen, 10, "the event in the live stream")
+            return [line for line in (tmp_path / "stream").read_text().splitlines(keepends=True) if token in line and line.endswith("\n")]
+        event = json.loads(wait_for(seen, 10, "the event in the live stream")[0])
+        assert event["process"]["args"] == ["/bin/true", token]
     finally:
-        subprocess.run(["pkill", "-P", str(follower.pid)])
+        follower.terminate()
         follower.wait(5)
 
 
@@ -220,7 +221,7 @@ def test_status_says_in_words_that_all_is_well(suite):
 def test_books_balance_at_rest(suite, token):
     subprocess.run(["/bin/true", token], check=True)
     one(suite, "process", has_token(token))
-    rows = suite.sql("select count(*), count(distinct epoch || '.' || sequence) from events")[0]
-    assert rows[0] == rows[1] > 0
-    for epoch, low, high, n in suite.sql("select epoch, min(sequence), max(sequence), count(*) from events group by epoch"):
+    streams = suite.sql("select epoch, min(sequence), max(sequence), count(*) from event_list group by epoch")
+    assert streams
+    for epoch, low, high, n in streams:
         assert high - low + 1 == n, f"epoch {epoch}: sequences {low}..{high} but {n} rows"
