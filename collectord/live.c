@@ -87,7 +87,9 @@ col_live_prepare(struct collectord *c)
 		r = audit_ctl_status(c->ctl, &status);
 	if (r < 0) {
 		log_error("source.unavailable", KV_ERRNO(r),
-		    KV_STR("remedy", "the kernel must have CONFIG_AUDIT; in a container audit belongs to the host"));
+		    KV_STR("remedy",
+			r == -EPERM ? "must be started as root, or with CAP_AUDIT_CONTROL in the initial namespaces"
+				    : "the kernel must have CONFIG_AUDIT"));
 		return r;
 	}
 	if (status.pid != 0) {

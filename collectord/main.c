@@ -68,12 +68,15 @@ static int
 run(struct collectord *c, int argc, char **argv)
 {
 	const struct daemon_conf *conf = &c->conf.common;
-	int exit_code;
+	int exit_code, r;
 
 	if (daemon_start(&c->daemon, argc, argv, &exit_code) != 0)
 		return exit_code;
-	if (read_boot_id(c->boot_id, sizeof(c->boot_id)) < 0 || col_live_prepare(c) < 0)
+	if (read_boot_id(c->boot_id, sizeof(c->boot_id)) < 0)
 		return DAEMON_EXIT_START;
+	r = col_live_prepare(c);
+	if (r < 0)
+		return r == -EPERM ? DAEMON_EXIT_SANDBOX : DAEMON_EXIT_START;
 	if (daemon_state_dir(&c->daemon, conf->collectord_uid, conf->gid) < 0)
 		return DAEMON_EXIT_START;
 	/* The loop's own descriptors, too, cannot be made in the sandbox. */

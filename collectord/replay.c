@@ -121,6 +121,10 @@ parse_options(int argc, char **argv, struct options *options, bool *ret_help)
 		(void)fprintf(stderr, "collectord: unexpected argument %s\n", argv[optind]);
 		return -EINVAL;
 	}
+	if (options->file == NULL) {
+		usage(stderr);
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -252,10 +256,8 @@ open_run(struct replay_run *r, const char *file)
 	struct source_sink sink;
 
 	if (fd < 0) {
-		int error = errno;
-
-		(void)fprintf(stderr, "collectord: cannot open %s: %s\n", file, strerror(error));
-		return -error;
+		(void)fprintf(stderr, "collectord: cannot open %s: %s\n", file, strerror(errno));
+		return -EIO;
 	}
 	r->pipeline = pipeline_new(&conf);
 	if (r->pipeline == NULL)

@@ -121,14 +121,14 @@ fill(ProtobufCMessage *m)
 			*(uint32_t *)at = (uint32_t)number();
 			break;
 		case PROTOBUF_C_TYPE_ENUM:
-			*(int *)at = feed_random() % 6;
+			*(int *)at = (int)(feed_random() % 6);
 			break;
 		case PROTOBUF_C_TYPE_UINT64:
 		case PROTOBUF_C_TYPE_FIXED64:
 			*(uint64_t *)at = number();
 			break;
 		case PROTOBUF_C_TYPE_BOOL:
-			*(protobuf_c_boolean *)at = feed_random() % 2;
+			*(protobuf_c_boolean *)at = (int)(feed_random() % 2);
 			break;
 		case PROTOBUF_C_TYPE_BYTES:
 			*(ProtobufCBinaryData *)at = bytes();

@@ -89,9 +89,9 @@ random_masks_match_like_a_matcher_that_tries_everything(void **state)
 	for (int i = 0; i < 200000; i++) {
 		char mask[9] = "", path[11] = "";
 
-		for (int n = feed_random() % 8, k = 0; k < n; k++)
+		for (uint32_t n = feed_random() % 8, k = 0; k < n; k++)
 			mask[k] = mask_chars[feed_random() % 6];
-		for (int n = feed_random() % 10, k = 0; k < n; k++)
+		for (uint32_t n = feed_random() % 10, k = 0; k < n; k++)
 			path[k] = path_chars[feed_random() % 3];
 		if (match(mask, path) != slow_match(mask, path))
 			fail_msg("%s against %s", mask, path);

@@ -68,30 +68,28 @@ tear_down(void **state)
 /* One SYSCALL event: the call with its arguments, and other records as "TYPE body" until NULL. Returns the event or
  * NULL. */
 static const Picket__V1__Event *
-call(struct fixture *f, const char *what, ...)
+call_with(struct fixture *f, const char *what, const char *const *records)
 {
 	char line[8192];
-	const char *record;
 	size_t before = f->last.n;
-	va_list ap;
 
 	f->serial++;
 	(void)snprintf(line, sizeof(line),
-	    "type=SYSCALL msg=audit(1000.%03u:%u): arch=c000003e %s " WHO "key=\"picket-x\"", 0, f->serial, what);
+	    "type=SYSCALL msg=audit(1000.000:%u): arch=c000003e %s " WHO "key=\"picket-x\"", f->serial, what);
 	assert_int_equal(feed_line(&f->sink, line), RECORD_OK);
-	va_start(ap, what);
-	while ((record = va_arg(ap, const char *)) != NULL) {
-		const char *space = strchr(record, ' ');
+	for (; *records != NULL; records++) {
+		const char *space = strchr(*records, ' ');
 
-		(void)snprintf(line, sizeof(line), "type=%.*s msg=audit(1000.000:%u):%s", (int)(space - record), record,
-		    f->serial, space);
+		(void)snprintf(line, sizeof(line), "type=%.*s msg=audit(1000.000:%u):%s", (int)(space - *records),
+		    *records, f->serial, space);
 		assert_int_equal(feed_line(&f->sink, line), RECORD_OK);
 	}
-	va_end(ap);
 	(void)snprintf(line, sizeof(line), "type=PROCTITLE msg=audit(1000.000:%u): proctitle=00", f->serial);
 	assert_int_equal(feed_line(&f->sink, line), RECORD_OK);
 	return f->last.n > before ? f->last.event : NULL;
 }
+
+#define call(f, what, ...) call_with(f, what, (const char *const[]){__VA_ARGS__})
 
 static void
 expect_bytes(ProtobufCBinaryData got, const char *want)
