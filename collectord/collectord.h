@@ -132,6 +132,7 @@ struct collectord {
 	/* restart.c */
 	struct event *restart_timer;
 	struct mono_ms born;
+	bool asked; /* on this link */
 	struct col_answer answers[BOOKS_RUNS];
 
 	/* peers.c */
@@ -209,8 +210,8 @@ void col_stream_tail(struct collectord *c, int fd);
 int col_restart_init(struct collectord *c);
 void col_restart_done(struct collectord *c);
 
-/* col_restart_ask - uplinkd can be asked: what does it have of the runs before this one. */
-void col_restart_ask(struct collectord *c, struct ipc_link *link);
+/* col_restart_link - uplinkd can be asked what it has of the runs before this one. */
+void col_restart_link(struct collectord *c);
 
 /* col_restart_answer - and this is its answer. */
 void col_restart_answer(struct collectord *c, uint64_t epoch, uint64_t sequence);

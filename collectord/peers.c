@@ -71,7 +71,7 @@ on_uplinkd_open(struct ipc_link *link, void *ctx)
 	struct collectord *c = ctx;
 
 	log_info("peer.open", KV_STR("peer", "uplinkd"), KV_STR("build", ipc_link_build(link)));
-	col_restart_ask(c, link);
+	col_restart_link(c);
 	queue_rewind(c->queue);
 	col_peers_send_batches(c);
 	col_peers_changed(c);

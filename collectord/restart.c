@@ -52,17 +52,43 @@ resolve(struct collectord *c, struct col_answer *answer)
 	answer->epoch = 0;
 }
 
-/* The oldest first: a later one may have seen what an earlier one lost. */
+static void
+ask(struct collectord *c, struct ipc_link *link)
+{
+	uint64_t epoch;
+
+	for (size_t i = 0; (epoch = books_prior(c->books, i)) != 0; i++) {
+		Picket__V1__ResumeQuery query = PICKET__V1__RESUME_QUERY__INIT;
+
+		query.epoch = epoch;
+		if (ipc_send(link, PICKET__V1__MSG__MSG_RESUME_QUERY, (uint32_t)i + 1, &query.base, NULL, 0) < 0)
+			return;
+	}
+	c->asked = true;
+}
+
+/*
+ * Asks late, not when the link opens: what the dead run had sent last may still wait to be read or to reach the disk,
+ * and an answer that leaves it out would have it counted as lost. The oldest run is settled first: a later one may have
+ * seen what it lost.
+ */
 static void
 on_restart_timer(evutil_socket_t fd, short what, void *ctx)
 {
 	struct collectord *c = ctx;
+	struct ipc_link *link = ipc_client_link(c->uplinkd);
 	struct col_answer *answer;
 	uint64_t epoch;
 
 	(void)fd;
 	(void)what;
-	while (is_settled(c) && (epoch = books_prior(c->books, 0)) != 0 && (answer = find_answer(c, epoch)) != NULL) {
+	while (is_settled(c) && (epoch = books_prior(c->books, 0)) != 0) {
+		answer = find_answer(c, epoch);
+		if (answer == NULL) {
+			if (link != NULL && !c->asked)
+				ask(c, link);
+			break;
+		}
 		resolve(c, answer);
 		col_stream_losses(c);
 		col_peers_changed(c);
@@ -87,17 +113,10 @@ col_restart_done(struct collectord *c)
 }
 
 void
-col_restart_ask(struct collectord *c, struct ipc_link *link)
+col_restart_link(struct collectord *c)
 {
-	uint64_t epoch;
-
-	for (size_t i = 0; (epoch = books_prior(c->books, i)) != 0; i++) {
-		Picket__V1__ResumeQuery query = PICKET__V1__RESUME_QUERY__INIT;
-
-		query.epoch = epoch;
-		if (ipc_send(link, PICKET__V1__MSG__MSG_RESUME_QUERY, (uint32_t)i + 1, &query.base, NULL, 0) < 0)
-			return;
-	}
+	c->asked = false;
+	loop_timer_arm(c->restart_timer, 0);
 }
 
 void
