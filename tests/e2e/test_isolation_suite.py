@@ -87,7 +87,7 @@ def test_isolation_survives_kill_nine_of_all_daemons(world):
             client.close()
     telemetry_flows(suite, "before-isolation")
 
-    host_id = suite.hosts()[0]["agent"]["id"] if "agent" in suite.hosts()[0] else suite.hosts()[0]["id"]
+    host_id = suite.hosts()[0]["agent_id"]
     suite.server("isolate", host_id)
     wait_state(suite, "isolated")
     assert all(session_dies(c, p) for c, p in sessions), "a live session to the third host goes on"
