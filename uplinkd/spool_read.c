@@ -126,6 +126,8 @@ next_segment(struct spool *spool, struct spool_package *package, enum spool_reas
 
 	if (next_header(spool, package->end.segment, &next) < 0)
 		return false;
+	if (next.prev_id != package->end.segment)
+		reason = SPOOL_REASON_MISSING;
 	to = spool_header_mark(&next);
 	/* What the last frame of a segment said of it is what its successor says, unless something is missing. */
 	skip_to(package, &to, reason);

@@ -162,6 +162,7 @@ spool_state_open(struct spool *spool)
 	struct spool_state_file *f = &spool->state_file;
 	uint8_t bytes[2 * SLOT_BYTES];
 	int64_t n;
+	int r;
 	bool found = false;
 
 	start_new(spool);
@@ -187,9 +188,15 @@ spool_state_open(struct spool *spool)
 		spool->stats.state_lost = 1;
 		return remake(spool);
 	}
-	/* After a kill -9 the newest slot may live in the page cache only: have it on disk before the other one is
-	 * written over. */
-	if (io->ops->fdatasync(io->ctx, f->file) < 0) {
+	/*
+	 * The newest slot may live in the page cache only: after a kill -9, or clean after a failed write. The same
+	 * bytes once more make sure, and cannot tear what is on disk already.
+	 */
+	r = io->ops->pwrite(
+	    io->ctx, f->file, bytes + (size_t)f->slot * SLOT_BYTES, SLOT_BYTES, (uint64_t)f->slot * SLOT_BYTES);
+	if (r == 0)
+		r = io->ops->fdatasync(io->ctx, f->file);
+	if (r < 0) {
 		spool->stats.sync_failures++;
 		return remake(spool);
 	}

@@ -38,6 +38,7 @@ struct sim_op {
 
 struct sim_inode {
 	bool used;
+	int handles;
 	struct sim_bytes cache, platter;
 	struct sim_op *ops; /* done in the cache, not on the platter yet */
 	size_t n_ops, cap_ops;
@@ -68,7 +69,6 @@ struct sim {
 	uint64_t fail_sync_one_in; /* one in so many fdatasyncs fails; 0: none */
 	bool reorder;
 	bool dead;
-	int open_files;
 };
 
 static inline uint64_t
@@ -175,6 +175,27 @@ sim_dir_remove(struct sim_dir *dir, int at)
 	dir->entries[at] = dir->entries[--dir->n];
 }
 
+/* Inodes that no directory names any more. */
+static inline void
+sim_collect(struct sim *sim)
+{
+	for (int i = 0; i < SIM_INODES; i++) {
+		bool named = false;
+
+		for (size_t k = 0; k < sim->cache.n; k++)
+			named |= sim->cache.entries[k].inode == i;
+		for (size_t k = 0; k < sim->platter.n; k++)
+			named |= sim->platter.entries[k].inode == i;
+		for (size_t h = 0; h < sim->n_history && !named; h++)
+			for (size_t k = 0; k < sim->history[h].n; k++)
+				named |= sim->history[h].entries[k].inode == i;
+		if (!named && sim->inodes[i].used && sim->inodes[i].handles == 0) {
+			sim_ops_clear(&sim->inodes[i]);
+			sim->inodes[i].used = false;
+		}
+	}
+}
+
 static int
 sim_open(void *ctx, const char *name, enum spool_io_open how)
 {
@@ -186,13 +207,16 @@ sim_open(void *ctx, const char *name, enum spool_io_open how)
 	if (r < 0 || (r > 0 && how != SPOOL_IO_CREATE))
 		return r < 0 ? r : -EIO;
 	if (how != SPOOL_IO_CREATE) {
-		sim->open_files += at >= 0;
-		return at >= 0 ? sim->cache.entries[at].inode : -ENOENT;
+		if (at < 0)
+			return -ENOENT;
+		sim->inodes[sim->cache.entries[at].inode].handles++;
+		return sim->cache.entries[at].inode;
 	}
 	if (at >= 0)
 		return -EEXIST;
 	if (r > 0 && sim_one_in(sim, 2))
 		return -EIO;
+	sim_collect(sim);
 	while (inode < SIM_INODES && sim->inodes[inode].used)
 		inode++;
 	assert(inode < SIM_INODES);
@@ -203,15 +227,14 @@ sim_open(void *ctx, const char *name, enum spool_io_open how)
 	sim_dir_changed(sim);
 	if (r > 0)
 		return -EIO;
-	sim->open_files++;
+	sim->inodes[inode].handles = 1;
 	return inode;
 }
 
 static void
 sim_close(void *ctx, int file)
 {
-	(void)file;
-	((struct sim *)ctx)->open_files--;
+	((struct sim *)ctx)->inodes[file].handles--;
 }
 
 static inline uint64_t
@@ -362,27 +385,6 @@ sim_unlink(void *ctx, const char *name)
 	return r > 0 ? -EIO : 0;
 }
 
-/* Inodes that no directory names any more. */
-static inline void
-sim_collect(struct sim *sim)
-{
-	for (int i = 0; i < SIM_INODES; i++) {
-		bool named = false;
-
-		for (size_t k = 0; k < sim->cache.n; k++)
-			named |= sim->cache.entries[k].inode == i;
-		for (size_t k = 0; k < sim->platter.n; k++)
-			named |= sim->platter.entries[k].inode == i;
-		for (size_t h = 0; h < sim->n_history && !named; h++)
-			for (size_t k = 0; k < sim->history[h].n; k++)
-				named |= sim->history[h].entries[k].inode == i;
-		if (!named && sim->inodes[i].used && sim->open_files == 0) {
-			sim_ops_clear(&sim->inodes[i]);
-			sim->inodes[i].used = false;
-		}
-	}
-}
-
 static int
 sim_fsyncdir(void *ctx)
 {
@@ -473,7 +475,8 @@ sim_kill(struct sim *sim)
 {
 	sim->dead = false;
 	sim->crash_at = sim->fail_at = 0;
-	sim->open_files = 0;
+	for (int i = 0; i < SIM_INODES; i++)
+		sim->inodes[i].handles = 0;
 	sim_collect(sim);
 }
 
