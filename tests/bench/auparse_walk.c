@@ -1,4 +1,5 @@
-/* The peer of tests/bench/replay.py: walks a log with libauparse and interprets every field, which is the work of an agent built on it. */
+/* The peer of tests/bench/replay.py: walks a log with libauparse and interprets every field, which is the work of an
+ * agent built on it. */
 #include <auparse.h>
 #include <stdio.h>
 
