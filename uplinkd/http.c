@@ -217,7 +217,10 @@ static void
 call_done(struct http_call *call, CURLcode code)
 {
 	struct http_result result = {.body = call->answer, .body_len = call->answer_len};
-	struct http_failure failure = {.code = code, .text = call->error_text, .too_large = call->too_large};
+	struct http_failure failure = {.code = code,
+	    .text = call->error_text,
+	    .too_large = call->too_large,
+	    .by_proxy = call->http->proxy[0] != '\0'};
 	char words[HTTP_WORDS_BYTES];
 	curl_off_t retry_after_s = 0;
 	long status = 0;

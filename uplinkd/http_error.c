@@ -15,7 +15,8 @@ certificate_error(const struct http_failure *failure)
 		return HTTP_TLS_EXPIRED;
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-	case X509_V_OK: /* the chain is good, so libcurl's own check of the name failed */
+	case X509_V_OK:              /* the chain is good, so libcurl's own check of the name failed */
+	case X509_V_ERR_UNSPECIFIED: /* and libcurl before 8 asks for the chain's result only after it */
 		return HTTP_TLS_HOST;
 	default:
 		return HTTP_TLS_PIN;
@@ -33,7 +34,7 @@ name_of(const struct http_failure *failure)
 	case CURLE_COULDNT_RESOLVE_HOST:
 		return HTTP_RESOLVE;
 	case CURLE_COULDNT_CONNECT:
-		return HTTP_CONNECT;
+		return failure->by_proxy ? HTTP_PROXY : HTTP_CONNECT;
 	case CURLE_OPERATION_TIMEDOUT:
 		return HTTP_TIMEOUT;
 	case CURLE_COULDNT_RESOLVE_PROXY:

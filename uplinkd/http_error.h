@@ -16,6 +16,7 @@ struct http_failure {
 	long connect_status; /* of the proxy's answer to CONNECT; 0: none */
 	long verify_result;  /* OpenSSL's X509_V_ERR_* */
 	bool too_large;      /* we refused the answer for its size */
+	bool by_proxy;       /* a proxy was to be used */
 };
 
 /*
