@@ -1,11 +1,28 @@
 """Fixtures of the end-to-end tests. They need root and a built tree; a test that cannot run here is skipped with the reason."""
 
 import os
-import subprocess
+import signal
 
 import pytest
 
 from harness import BIN, Suite
+
+
+TEST_TIMEOUT_S = 180  # the longest, thirty kills under load, needs about 25 s
+
+
+def too_late(signum, frame):
+    raise TimeoutError(f"the test did not end within {TEST_TIMEOUT_S} s")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """A test that hangs fails, and the rest goes on."""
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(TEST_TIMEOUT_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -30,12 +47,3 @@ def suite(request):
         yield s
     finally:
         s.close(getattr(request.node, "failed_in_call", True))
-
-
-def audit_state():
-    """What `auditctl -s` and `-l` say, without the numbers that only ever rise."""
-    def run(flag):
-        done = subprocess.run(["auditctl", flag], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        return done.stdout
-    keep = ("enabled", "failure", "pid", "rate_limit", "backlog_limit", "backlog_wait_time ")
-    return [line for line in run("-s").splitlines() if line.startswith(keep)], run("-l")

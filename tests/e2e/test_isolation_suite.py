@@ -78,13 +78,11 @@ def test_isolation_survives_kill_nine_of_all_daemons(world):
     assert open_both_ways(net), "the third host must be reachable before"
     sessions = []
     for listener, (third, _) in zip(listeners[::2], ends(net)):
-        while True:  # the sessions of open_both_ways() wait in the backlog first
-            client = net.host.connect(third, PORT)
+        client = net.host.connect(third, PORT)
+        peer, address = listener.accept()
+        while address[1] != client.getsockname()[1]:  # those of open_both_ways() come first
             peer, address = listener.accept()
-            if address[1] == client.getsockname()[1]:
-                sessions.append((client, peer))
-                break
-            client.close()
+        sessions.append((client, peer))
     telemetry_flows(suite, "before-isolation")
 
     host_id = suite.hosts()[0]["agent_id"]
