@@ -41,6 +41,7 @@ loop_init(struct loop *loop, void (*on_stop)(void *ctx), void *ctx)
 		return -ENOMEM;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN); /* a terminal that closes does not end an agent */
 	loop->sigterm = evsignal_new(loop->base, SIGTERM, on_signal, loop);
 	loop->sigint = evsignal_new(loop->base, SIGINT, on_signal, loop);
 	if (loop->sigterm == NULL || loop->sigint == NULL || event_add(loop->sigterm, NULL) != 0 ||

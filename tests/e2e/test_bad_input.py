@@ -175,8 +175,10 @@ def test_kata_task_needs_behavior_detection(idle):
         assert word in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     wait_for(lambda: idle.ctl("task", "start", "24", "--with-dependencies").returncode == 0, what="both tasks")
-    states = {t["name"]: t["state"] for t in idle.ctl_json("task", "list")["tasks"]}
-    assert states["Behavior_Detection"] == states["KATAEDR"] == "Started"
+
+    def states():
+        return {t["name"]: t["state"] for t in idle.ctl_json("task", "list")["tasks"]}
+    wait_for(lambda: states()["Behavior_Detection"] == states()["KATAEDR"] == "Started", what="both tasks to be Started")
     idle.ctl("task", "stop", "20", check=True)
     tasks = {t["name"]: t for t in idle.ctl_json("task", "list")["tasks"]}
     assert tasks["KATAEDR"]["state"] == "Started"
