@@ -48,7 +48,7 @@ ALL_LDFLAGS = $(LDFLAGS.$(MODE)) -Wl,--as-needed $(LDFLAGS)
 # ---- libraries: what each folder needs; isolatord links no OpenSSL (libiptc is GPL-2 only) ----
 PKGS.common := libprotobuf-c libevent_core inih libseccomp libcap-ng
 PKGS.agentd :=
-PKGS.collectord := audit jansson
+PKGS.collectord := audit
 PKGS.uplinkd := libcurl openssl libzstd
 PKGS.isolatord := libiptc
 PKGS.picketctl := jansson
@@ -166,9 +166,8 @@ install: all
 	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(SYSCONFDIR)/picket/conf.d $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DOCDIR)
 	install -m 0755 $(DAEMONS:%=$(BIN)/%) $(BIN)/picket-server $(DESTDIR)$(LIBEXECDIR)
 	install -m 0755 $(BIN)/picketctl $(DESTDIR)$(BINDIR)
-	for d in $(DAEMONS); do $(BIN)/$$d --sample-own; done > $(DESTDIR)$(SYSCONFDIR)/picket/picket.conf.tmp
-	$(BIN)/agentd --sample-general | cat - $(DESTDIR)$(SYSCONFDIR)/picket/picket.conf.tmp > $(DESTDIR)$(SYSCONFDIR)/picket/picket.conf
-	rm $(DESTDIR)$(SYSCONFDIR)/picket/picket.conf.tmp
+	{ $(BIN)/agentd --sample-general; for d in $(DAEMONS) picket-server; do $(BIN)/$$d --sample; done; } > $(DESTDIR)$(SYSCONFDIR)/picket/picket.conf.sample
+	[ -e $(DESTDIR)$(SYSCONFDIR)/picket/picket.conf ] || cp $(DESTDIR)$(SYSCONFDIR)/picket/picket.conf.sample $(DESTDIR)$(SYSCONFDIR)/picket/picket.conf
 	for m in $(wildcard */*.1 */*.5 */*.8); do install -m 0644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/; done
 	install -m 0644 README.md CHANGELOG.md SECURITY.md LICENSE $(DESTDIR)$(DOCDIR)
 

@@ -20,7 +20,7 @@ const struct conf_key iso_conf_keys[] = {
     {"isolatord", "Backend", CONF_ENUM, offsetof(struct iso_conf, backend), "auto", 0, 0, backend_names,
 	"Packet filter: auto takes the one that this kernel has."},
     {"Management", "Addresses", CONF_STRING, offsetof(struct iso_conf, management_addrs), "", 0, 0, NULL,
-	"IPv4 and IPv6 addresses of the management server (KSC), separated by commas, that an isolated host still\n"
+	"IPv4 and IPv6 addresses of the management server (KSC), separated by commas, that an isolated host still "
 	"reaches. Empty: none."},
     {"Management", "Ports", CONF_STRING, offsetof(struct iso_conf, management_ports), "13000,14000", 0, 0, NULL,
 	"TCP ports of the management server, separated by commas."},

@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = ROOT / "build" / "bin"
@@ -70,6 +71,31 @@ def check_manuals():
             find(lint)
 
 
+def check_install():
+    """`make install` puts everything where it belongs, and the sample configuration is one that every daemon takes."""
+    with tempfile.TemporaryDirectory() as root:
+        done = subprocess.run(["make", "-s", "install", f"DESTDIR={root}"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            find(f"make install: {done.stdout.strip()}")
+            return
+        want = ["etc/picket/picket.conf", "usr/bin/picketctl", "usr/share/man/man1/picketctl.1"]
+        want += [f"usr/libexec/picket/{name}" for name in (*DAEMONS, "picket-server")]
+        want += [f"usr/share/man/man8/{pathlib.Path(m).name}" for m in MANUALS.values() if m.endswith(".8")]
+        for name in want:
+            if not (pathlib.Path(root) / name).is_file():
+                find(f"make install: {name} is missing")
+        conf = pathlib.Path(root) / "etc/picket/picket.conf"
+        users = {"AgentdUser": 60580, "CollectordUser": 60581, "UplinkdUser": 60582, "Group": 60580}  # accounts need not exist here
+        text = conf.read_text()
+        for key, number in users.items():
+            text = re.sub(rf"^#{key} =.*$", f"{key} = {number}", text, flags=re.M)
+        conf.write_text(re.sub(r"^#(\w+) = ?(.+)$", r"\1 = \2", text, flags=re.M))
+        for name in DAEMONS:
+            done = subprocess.run([BIN / name, "--config", conf, "-n"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if done.returncode != 0:
+                find(f"{name} refuses its own defaults: {done.stdout.strip()}")
+
+
 def check_links():
     """Relative links of the documents lead somewhere."""
     for path in tracked():
@@ -89,7 +115,7 @@ def check_promises():
 
 
 def main():
-    for check in (check_sizes, check_isolatord_licence, check_hardening, check_manuals, check_links, check_promises):
+    for check in (check_sizes, check_isolatord_licence, check_hardening, check_manuals, check_install, check_links, check_promises):
         check()
     print("\n".join(findings))
     return 1 if findings else 0
