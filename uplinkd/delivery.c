@@ -139,12 +139,12 @@ upl_delivery_kick(struct uplinkd *u)
 }
 
 void
-upl_delivery_hurry(struct uplinkd *u)
+upl_delivery_hurry(struct uplinkd *u, bool new_settings)
 {
 	struct upl_delivery *d = &u->delivery;
 
 	/* What http_configure() ended has called on_done() already. */
-	if (d->pausing) {
+	if (d->pausing && (new_settings || !d->asked)) {
 		d->pausing = false;
 		(void)evtimer_del(d->timer);
 	}
@@ -220,7 +220,7 @@ delivered(struct uplinkd *u, const struct http_result *result)
 	/* After a package that was too large: back to full size in steps. */
 	if (d->limit_events > 0)
 		d->limit_events = d->limit_events * 2 < u->settings.package_events ? d->limit_events * 2 : 0;
-	upl_link_up(u, d->server, result);
+	upl_link_up(u, UPL_TELEMETRY, d->server, result);
 }
 
 /* Keep a package that the server will never take where a person finds it, and go on. */
@@ -243,7 +243,7 @@ set_aside(struct uplinkd *u, const struct http_result *result)
 	spool_give_up(u->spool, &d->package);
 	d->losses = 0; /* they were in the same request: send them again */
 	acknowledge(u);
-	upl_link_up(u, d->server, result);
+	upl_link_up(u, UPL_TELEMETRY, d->server, result);
 }
 
 static void
@@ -270,8 +270,9 @@ try_again(struct uplinkd *u, const struct http_result *result, enum upl_verdict 
 
 	u->counters.retries++;
 	d->failures++;
-	if (upl_link_down(u, d->server, result, verdict))
+	if (upl_link_down(u, UPL_TELEMETRY, d->server, result, verdict))
 		return;
+	d->asked = person || floor_ms > 0;
 	pause_for(u, upl_backoff_ms(d->failures, person ? PAUSE_LINK_BASE_MS : PAUSE_BASE_MS,
 			 person ? PAUSE_LINK_CAP_MS : PAUSE_CAP_MS, random_bits(), floor_ms));
 }

@@ -336,7 +336,7 @@ static int
 set_request(struct http_call *call, const struct http_request *request)
 {
 	bool v6 = strchr(request->host, ':') != NULL;
-	char line[512]; /* bytes: a host name has at most 253 */
+	char line[1024]; /* bytes: a host name has at most 253, eight addresses at most 376 */
 
 	(void)snprintf(line, sizeof(line), "https://%s%s%s:%u%s", v6 ? "[" : "", request->host, v6 ? "]" : "",
 	    (unsigned int)request->port, request->path);
@@ -345,7 +345,7 @@ set_request(struct http_call *call, const struct http_request *request)
 	if (request->pinned != NULL) {
 		/* "+": not for ever, a later request may resolve the name again. */
 		(void)snprintf(line, sizeof(line), "%s%s:%u:%s", LIBCURL_VERSION_NUM >= 0x074b00 ? "+" : "",
-		    request->host, (unsigned int)request->port, request->pinned);
+		    request->pinned_host, (unsigned int)request->pinned_port, request->pinned);
 		call->resolve = curl_slist_append(NULL, line);
 		(void)curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->resolve);
 	}

@@ -54,8 +54,11 @@ struct http_request {
 	const char *host; /* name, IPv4, or IPv6 without brackets */
 	uint16_t port;
 	const char *path;
-	const char *pinned; /* numeric address to use for host, or NULL to resolve it */
-	const void *body;   /* the caller's until the callback */
+	/* Numeric addresses, with commas between them, to use for a host and port (the server or the proxy); NULL: look
+	 * up. */
+	const char *pinned, *pinned_host;
+	uint16_t pinned_port;
+	const void *body; /* the caller's until the callback */
 	size_t body_len;
 	bool zstd;                                                 /* the body is compressed: says Content-Encoding */
 	void (*done)(void *ctx, const struct http_result *result); /* once, from the loop, never inside http_post() */

@@ -5,13 +5,8 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "uplinkd/names.h"
 #include "uplinkd/uplinkd.h"
-
-/* Bytes of "ADDRESS" in text, with room for IPv6. */
-#define ADDRESS_TEXT 46
-
-/* Milliseconds until a name that could not be resolved is looked up again, while addresses from before are used. */
-#define NAMES_RETRY_MS 300000u
 
 /* Log once per change, not per attempt. */
 static void
@@ -35,76 +30,113 @@ set_state(struct uplinkd *u, const char *words)
 	upl_status_changed(u);
 }
 
+/* Why nothing can be sent, "" when it can. */
+static void
+not_ready_words(const struct uplinkd *u, char *words, size_t size)
+{
+	words[0] = '\0';
+	if (!u->settings.known)
+		(void)snprintf(words, size, "waiting for agentd");
+	else if (!u->settings.enabled)
+		(void)snprintf(words, size, "stopped: KATAEDR is not started");
+	else if (u->servers.n == 0)
+		(void)snprintf(words, size, "no server: set Address with picketctl settings set KATAEDR");
+	else if (u->tls.server.text == NULL)
+		(void)snprintf(words, size, "no server certificate: %.200s", u->tls.server_state);
+	else if (u->settings.client_certificate && u->tls.client.text == NULL)
+		(void)snprintf(words, size, "no client certificate: %.200s", u->tls.client_state);
+}
+
 bool
 upl_link_ready(struct uplinkd *u)
 {
 	char words[HTTP_WORDS_BYTES];
+	bool was_ready = u->link_ready;
 
-	if (!u->settings.known) {
-		set_state(u, "waiting for agentd");
-	} else if (!u->settings.enabled) {
-		set_state(u, "stopped: KATAEDR is not started");
-	} else if (u->servers.n == 0) {
-		set_state(u, "no server: set Address with picketctl settings set KATAEDR");
-	} else if (u->tls.server.text == NULL) {
-		(void)snprintf(words, sizeof(words), "no server certificate: %.200s", u->tls.server_state);
+	not_ready_words(u, words, sizeof(words));
+	u->link_ready = words[0] == '\0';
+	if (!u->link_ready)
 		set_state(u, words);
-	} else if (u->settings.client_certificate && u->tls.client.text == NULL) {
-		(void)snprintf(words, sizeof(words), "no client certificate: %.200s", u->tls.client_state);
-		set_state(u, words);
-	} else {
-		return true;
-	}
-	return false;
+	else if (!was_ready)
+		set_state(u, "connecting");
+	return u->link_ready;
 }
 
 void
-upl_link_up(struct uplinkd *u, size_t server, const struct http_result *result)
+upl_link_reset(struct uplinkd *u)
 {
-	bool was_away = strcmp(u->link_state, "connected") != 0;
+	u->link_ready = false;
+	u->trouble[UPL_SYNC][0] = u->trouble[UPL_TELEMETRY][0] = '\0';
+	(void)upl_link_ready(u);
+}
+
+/* Telemetry that is refused shows, also while syncs work. */
+static void
+show_trouble(struct uplinkd *u)
+{
+	const char *words = u->trouble[UPL_TELEMETRY][0] != '\0' ? u->trouble[UPL_TELEMETRY] : u->trouble[UPL_SYNC];
+
+	set_state(u, words[0] != '\0' ? words : "connected");
+}
+
+void
+upl_link_up(struct uplinkd *u, enum upl_request kind, size_t server, const struct http_result *result)
+{
 	struct upl_server *used = u->servers.proxy.host[0] != '\0' ? &u->servers.proxy : &u->servers.list[server];
 
 	upl_servers_worked(&u->servers, server);
 	if (upl_servers_learn(used, result->address, result->address_len))
 		upl_send_endpoints(u);
 	u->counters.last_contact_ms = wall_now_ms();
-	set_state(u, "connected");
+	u->trouble[kind][0] = '\0';
+	show_trouble(u);
 	upl_status_changed(u);
-	if (was_away)
-		upl_delivery_hurry(u);
+	if (kind == UPL_SYNC && u->trouble[UPL_TELEMETRY][0] != '\0')
+		upl_delivery_hurry(u, false);
 }
 
 bool
-upl_link_down(struct uplinkd *u, size_t server, const struct http_result *result, enum upl_verdict verdict)
+upl_link_down(
+    struct uplinkd *u, enum upl_request kind, size_t server, const struct http_result *result, enum upl_verdict verdict)
 {
-	struct upl_server *s = &u->servers.list[server];
-
-	set_state(u, upl_verdict_words(result->error, result->status, result->words));
-	if (result->error == HTTP_RESOLVE && s->n_addresses > 0 && mono_now().ms >= s->unresolved_until.ms) {
-		s->unresolved_until.ms = mono_now().ms + NAMES_RETRY_MS;
-		return true;
-	}
+	(void)snprintf(u->trouble[kind], sizeof(u->trouble[kind]), "%s",
+	    upl_verdict_words(result->error, result->status, result->words));
+	show_trouble(u);
+	if (result->error != HTTP_OK)
+		upl_names_refresh(u);
 	/* A server that answers but not well is left as well: another one of its cluster may do better. */
 	return verdict == UPL_VERDICT_RETRY && upl_servers_failed(&u->servers, server, mono_now());
+}
+
+/* The known addresses of a host as libcurl wants them, the newest first. Returns NULL when libcurl is to look up the
+ * name. */
+static const char *
+pin(const struct upl_server *s, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	if (s->literal || s->n_addresses == 0)
+		return NULL;
+	for (size_t i = s->n_addresses; i-- > 0;) {
+		char text[UPL_ADDRESS_TEXT];
+
+		len += (size_t)snprintf(buf + len, size - len, "%s%s", len > 0 ? "," : "",
+		    upl_address_text(&s->addresses[i], text, sizeof(text)));
+	}
+	return buf;
 }
 
 int
 upl_link_post(struct uplinkd *u, size_t server, struct http_request *request, struct http_call **ret_call)
 {
 	const struct upl_server *s = &u->servers.list[server];
-	char pinned[UPL_ADDRESSES * (ADDRESS_TEXT + 1)];
-	size_t len = 0;
+	const struct upl_server *first = u->servers.proxy.host[0] != '\0' ? &u->servers.proxy : s;
+	char pinned[UPL_ADDRESSES * (UPL_ADDRESS_TEXT + 1)];
 
-	/* The addresses that worked stand in for a name service that no longer answers, as on an isolated host. */
-	for (size_t i = 0; mono_now().ms < s->unresolved_until.ms && i < s->n_addresses; i++) {
-		char text[ADDRESS_TEXT];
-		int n = snprintf(pinned + len, sizeof(pinned) - len, "%s%s", len > 0 ? "," : "",
-		    upl_address_text(&s->addresses[i], text, sizeof(text)));
-
-		len += (size_t)n;
-	}
 	request->host = s->host;
 	request->port = s->port;
-	request->pinned = len > 0 ? pinned : NULL;
+	request->pinned_host = first->host;
+	request->pinned_port = first->port;
+	request->pinned = pin(first, pinned, sizeof(pinned));
 	return http_post(u->http, request, ret_call);
 }

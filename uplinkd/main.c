@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/version.h"
+#include "uplinkd/names.h"
 #include "uplinkd/uplinkd.h"
 
 /* Bytes of a spool segment: bounds what one damaged header costs, and what is read at start. */
@@ -119,8 +120,8 @@ main(int argc, char **argv)
 	if (open_spool(u) < 0)
 		return DAEMON_EXIT_START;
 	u->http = http_new(&u->loop);
-	if (u->http == NULL || upl_status_start(u) < 0 || upl_ingest_start(u) < 0 || upl_delivery_start(u) < 0 ||
-	    upl_sync_start(u) < 0 || upl_peers_start(u, STEAL_FD(listener)) < 0)
+	if (u->http == NULL || upl_status_start(u) < 0 || upl_names_start(u) < 0 || upl_ingest_start(u) < 0 ||
+	    upl_delivery_start(u) < 0 || upl_sync_start(u) < 0 || upl_peers_start(u, STEAL_FD(listener)) < 0)
 		return DAEMON_EXIT_START;
 	log_info("start.ready", KV_STR("version", picket_version));
 	notify_send("READY=1");
@@ -131,6 +132,7 @@ main(int argc, char **argv)
 	upl_sync_stop(u);
 	upl_delivery_stop(u);
 	upl_ingest_stop(u);
+	upl_names_stop(u);
 	upl_peers_stop(u);
 	upl_status_stop(u);
 	http_free(u->http);

@@ -10,6 +10,7 @@
 #include "common/pb.h"
 #include "telemetry.pb-c.h"
 #include "uplink.pb-c.h"
+#include "uplinkd/names.h"
 #include "uplinkd/uplinkd.h"
 
 #define MSG(name) PICKET__V1__MSG__MSG_##name
@@ -97,42 +98,55 @@ state_differs(const struct upl_settings *settings, ProtobufCBinaryData state)
 	       (state.len > 0 && memcmp(settings->agent_state, state.data, state.len) != 0);
 }
 
+/* Settings are new: what hangs on them starts over. */
+static void
+apply(
+    struct uplinkd *u, const struct upl_settings *before, const struct upl_servers *servers_before, bool state_changed)
+{
+	bool other_servers = !upl_servers_same(servers_before, &u->servers);
+	bool other_link = link_differs(before, &u->settings);
+	bool enabled = u->settings.enabled != before->enabled;
+
+	if (other_link && configure_http(u) < 0)
+		log_error("config.failed", KV_ERRNO(ENOMEM), KV_STR("remedy", "more memory"));
+	if (other_servers)
+		upl_names_changed(u);
+	if (other_servers || other_link || enabled)
+		log_info("config.taken", KV_STR("agent_id", u->settings.agent_id), KV_U64("servers", u->servers.n),
+		    KV_STR("enabled", u->settings.enabled ? "yes" : "no"));
+	upl_send_endpoints(u);
+	upl_status_changed(u);
+	if (other_servers || other_link || enabled || before->sync_period_ms != u->settings.sync_period_ms) {
+		upl_link_reset(u);
+		upl_delivery_hurry(u, true);
+		upl_sync_soon(u, 0);
+		return;
+	}
+	upl_delivery_kick(u);
+	if (state_changed)
+		upl_sync_soon(u, UPL_STATE_SYNC_MS);
+}
+
 static int
 on_config(struct ipc_link *link, const struct ipc_msg *msg, void *ctx)
 {
 	const Picket__V1__UplinkConfig *config = (const void *)msg->pb;
 	struct uplinkd *u = ctx;
 	struct upl_settings before = u->settings;
+	const struct upl_servers servers_before = u->servers;
 	bool state_changed = state_differs(&u->settings, config->agent_state);
 	const char *why;
-	bool enabled_now, first;
 	int r;
 
 	(void)link;
 	before.agent_state = NULL; /* freed by the next line */
 	r = upl_settings_take(u, config, &why);
-	if (r < 0) {
+	if (r < 0)
 		log_error("config.refused", KV_STR("field", why), KV_ERRNO(r));
-		explicit_bzero(&before, sizeof(before));
-		return r;
-	}
-	first = !before.known;
-	enabled_now = u->settings.enabled && !before.enabled;
-	if (link_differs(&before, &u->settings) && configure_http(u) < 0)
-		log_error("config.failed", KV_ERRNO(ENOMEM));
+	else
+		apply(u, &before, &servers_before, state_changed);
 	explicit_bzero(&before, sizeof(before));
-	if (first || enabled_now)
-		log_info("config.taken", KV_STR("agent_id", u->settings.agent_id), KV_U64("servers", u->servers.n),
-		    KV_STR("enabled", u->settings.enabled ? "yes" : "no"));
-	upl_send_endpoints(u);
-	(void)upl_link_ready(u);
-	upl_status_changed(u);
-	upl_delivery_hurry(u);
-	if (first || enabled_now)
-		upl_sync_soon(u, 0);
-	else if (state_changed)
-		upl_sync_soon(u, UPL_STATE_SYNC_MS);
-	return 0;
+	return r;
 }
 
 static void

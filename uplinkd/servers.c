@@ -72,6 +72,17 @@ upl_servers_replace(struct upl_servers *servers, const struct upl_server *list, 
 	}
 }
 
+bool
+upl_servers_same(const struct upl_servers *a, const struct upl_servers *b)
+{
+	if (a->n != b->n || !same_server(&a->proxy, &b->proxy))
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!same_server(&a->list[i], &b->list[i]))
+			return false;
+	return true;
+}
+
 int
 upl_servers_proxy(struct upl_servers *servers, const char *proxy)
 {

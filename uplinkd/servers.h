@@ -15,6 +15,9 @@
 /* Bytes of a host name: 253 and the NUL. */
 #define UPL_HOST_BYTES 254
 
+/* Bytes of an address in text, IPv6 with a mapped IPv4 at the longest. */
+#define UPL_ADDRESS_TEXT 46
+
 struct upl_address {
 	uint8_t bytes[16]; /* network order */
 	uint8_t len;       /* 4 or 16 */
@@ -23,8 +26,7 @@ struct upl_address {
 struct upl_server {
 	char host[UPL_HOST_BYTES]; /* name, IPv4 or IPv6 without brackets */
 	uint16_t port;
-	bool literal;                    /* host is an address */
-	struct mono_ms unresolved_until; /* the name service gave nothing: until then the addresses stand in */
+	bool literal; /* host is an address */
 	struct upl_address addresses[UPL_ADDRESSES];
 	size_t n_addresses;
 };
@@ -41,7 +43,7 @@ struct upl_servers {
 /* An address in text, when it is one. */
 bool upl_address_parse(const char *text, struct upl_address *ret);
 
-/* Text of an address; buf has at least 46 bytes. */
+/* Text of an address; buf has at least UPL_ADDRESS_TEXT bytes. */
 const char *upl_address_text(const struct upl_address *address, char *buf, size_t size);
 
 /* Fill in a server. Returns 0, or -EINVAL for an empty or over-long host or port 0. */
@@ -52,6 +54,9 @@ int upl_server_set(struct upl_server *server, const char *host, size_t host_len,
  * when it is still there.
  */
 void upl_servers_replace(struct upl_servers *servers, const struct upl_server *list, size_t n, struct mono_ms now);
+
+/* True when both name the same servers and the same proxy, in the same order. */
+bool upl_servers_same(const struct upl_servers *a, const struct upl_servers *b);
 
 /*
  * upl_servers_proxy - which host a proxy setting ([scheme://][user[:password]@]host[:port]) means; "" for none.

@@ -42,6 +42,13 @@ period_ms(const struct uplinkd *u)
 	return u->settings.sync_period_ms - (jitter > 0 ? random_bits() % jitter : 0);
 }
 
+static void
+arm(struct uplinkd *u, uint64_t ms)
+{
+	u->sync.due.ms = mono_now().ms + ms;
+	loop_timer_arm(u->sync.timer, ms);
+}
+
 /* ---- results of commands ---- */
 
 static void
@@ -145,22 +152,26 @@ send_request(struct uplinkd *u)
 	r = s->body != NULL ? upl_link_post(u, s->server, &request, &s->call) : -ENOMEM;
 	if (r < 0) {
 		log_error("sync.failed", KV_ERRNO(r));
-		loop_timer_arm(s->timer, period_ms(u));
+		arm(u, period_ms(u));
 	}
 }
 
 void
 upl_sync_soon(struct uplinkd *u, uint64_t ms)
 {
-	loop_timer_arm(u->sync.timer, ms);
+	if (u->sync.due.ms == 0 || mono_now().ms + ms < u->sync.due.ms)
+		arm(u, ms);
 }
 
 static void
 on_timer(evutil_socket_t fd, short what, void *ctx)
 {
+	struct uplinkd *u = ctx;
+
 	(void)fd;
 	(void)what;
-	send_request(ctx);
+	u->sync.due.ms = 0;
+	send_request(u);
 }
 
 /* ---- the answer ---- */
@@ -231,13 +242,13 @@ failed(struct uplinkd *u, const struct http_result *result, enum upl_verdict ver
 
 	s->failures++;
 	u->counters.sync_errors++;
-	if (upl_link_down(u, s->server, result, verdict))
-		loop_timer_arm(s->timer, 0);
+	if (upl_link_down(u, UPL_SYNC, s->server, result, verdict))
+		arm(u, 0);
 	else if (verdict == UPL_VERDICT_RETRY || verdict == UPL_VERDICT_LATER)
-		loop_timer_arm(s->timer, upl_backoff_ms(s->failures, PAUSE_BASE_MS, u->settings.sync_period_ms,
-					     random_bits(), result->retry_after_ms));
+		arm(u, upl_backoff_ms(s->failures, PAUSE_BASE_MS, u->settings.sync_period_ms, random_bits(),
+			   result->retry_after_ms));
 	else
-		loop_timer_arm(s->timer, period_ms(u));
+		arm(u, period_ms(u));
 }
 
 static void
@@ -250,13 +261,15 @@ on_done(void *ctx, const struct http_result *result)
 	enum upl_verdict verdict = upl_verdict(result->error, result->status);
 
 	s->call = NULL;
-	if (result->error == HTTP_ABORTED)
+	if (result->error == HTTP_ABORTED) {
+		arm(u, 0); /* under the new settings */
 		return;
+	}
 	if (verdict == UPL_VERDICT_OK && take_reply(u, result)) {
 		s->failures = 0;
 		u->counters.syncs++;
-		upl_link_up(u, s->server, result);
-		loop_timer_arm(s->timer, s->again ? 0 : period_ms(u));
+		upl_link_up(u, UPL_SYNC, s->server, result);
+		arm(u, s->again ? 0 : period_ms(u));
 	} else if (verdict == UPL_VERDICT_OK) {
 		bad.error = HTTP_REPLY;
 		bad.words = bad_reply;

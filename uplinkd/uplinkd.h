@@ -94,6 +94,7 @@ struct upl_delivery {
 	size_t server;           /* that the present request went to */
 	bool plain;              /* the server does not know zstd */
 	bool pausing;            /* until the timer */
+	bool asked;              /* the server wants that pause */
 	uint32_t limit_events;   /* after a 413; 0: as the settings say */
 	uint32_t failures;       /* in a row */
 	struct mono_ms deadline; /* the oldest waiting event must be on its way; 0: nothing waits */
@@ -118,11 +119,26 @@ struct upl_sync {
 	uint8_t *body;
 	struct upl_result results[UPL_RESULTS];
 	size_t n_results;
-	bool again; /* ask once more when the present request is done */
+	bool again;         /* ask once more when the present request is done */
+	struct mono_ms due; /* when the timer ends; 0: it is not armed */
 	uint32_t failures;
 	size_t server; /* that the present request went to */
 	struct mono_ms started;
 };
+
+/* ---- names.c: addresses of the servers ---- */
+
+struct upl_names {
+	int pair[2]; /* the thread's answers arrive at [0] */
+	struct event *answer, *timer;
+	bool busy;  /* a thread is looking up */
+	bool again; /* the list changed meanwhile */
+	struct mono_ms started;
+};
+
+/* ---- link.c ---- */
+
+enum upl_request { UPL_SYNC, UPL_TELEMETRY, UPL_REQUESTS };
 
 /* ---- the whole ---- */
 
@@ -150,12 +166,15 @@ struct uplinkd {
 
 	struct upl_settings settings;
 	struct upl_servers servers;
+	struct upl_names names;
 	struct upl_ingest ingest;
 	struct upl_delivery delivery;
 	struct upl_sync sync;
 
 	struct upl_counters counters;
-	char link_state[HTTP_WORDS_BYTES]; /* "connected", or why not, in words */
+	bool link_ready;                              /* requests can be made */
+	char link_state[HTTP_WORDS_BYTES];            /* "connected", or why not, in words */
+	char trouble[UPL_REQUESTS][HTTP_WORDS_BYTES]; /* of the last request of a kind; "": it worked */
 	int64_t skew_ms;
 	bool skew_known;
 	struct event *status_timer;
@@ -189,8 +208,8 @@ int upl_delivery_start(struct uplinkd *u);
 void upl_delivery_stop(struct uplinkd *u);
 /* Something changed: send if it is time. */
 void upl_delivery_kick(struct uplinkd *u);
-/* The link works, or its settings are new: do not wait out a pause. */
-void upl_delivery_hurry(struct uplinkd *u);
+/* The link works again: do not wait out a pause, unless the server asked for it. With new settings: not even then. */
+void upl_delivery_hurry(struct uplinkd *u, bool new_settings);
 
 /* package.c: spool package and losses to a request body in u->delivery. Returns 0 or a negative errno. */
 int upl_package_build(struct uplinkd *u);
@@ -204,10 +223,13 @@ int upl_on_result(struct ipc_link *link, const struct ipc_msg *msg, void *ctx);
 /* link.c: what both kinds of requests share */
 /* True when requests can be made at all; else the state says why not. */
 bool upl_link_ready(struct uplinkd *u);
+/* The settings are new: what was known of the link is void. */
+void upl_link_reset(struct uplinkd *u);
 /* The server gave a usable answer. */
-void upl_link_up(struct uplinkd *u, size_t server, const struct http_result *result);
+void upl_link_up(struct uplinkd *u, enum upl_request kind, size_t server, const struct http_result *result);
 /* It did not. Returns true when another server can be tried at once. */
-bool upl_link_down(struct uplinkd *u, size_t server, const struct http_result *result, enum upl_verdict verdict);
+bool upl_link_down(struct uplinkd *u, enum upl_request kind, size_t server, const struct http_result *result,
+    enum upl_verdict verdict);
 /* POST to a server of the list. */
 int upl_link_post(struct uplinkd *u, size_t server, struct http_request *request, struct http_call **ret_call);
 

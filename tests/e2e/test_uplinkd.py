@@ -1,7 +1,13 @@
-"""uplinkd with the real agentd and the real server; collectord is played by the test, so that it can say exactly what it sent."""
+"""uplinkd with the real agentd and the real server; collectord is played by the test, so that it can say exactly what it sent.
 
-import os
+Where the server must misbehave it is played as well.
+"""
+
+import contextlib
+import http.server
+import ssl
 import struct
+import threading
 import time
 
 import pytest
@@ -11,7 +17,7 @@ from harness import COLLECTORD_UID, GID, Suite, wait_for
 from ipcclient import Client, Closed, decode, field, message
 
 EVENT_BATCH, BATCH_ACK, RESUME_QUERY, RESUME_REPLY = 96, 97, 98, 99
-FILECHANGE = 5
+FILECHANGE, LOSS = 5, 8
 
 
 def fixed64(number, value):
@@ -94,23 +100,121 @@ def wait_stored(suite, collector, seconds=20):
     wait_for(lambda: stored(suite, collector.epoch) == (n, n, n), seconds, f"each of {n} events once at the server")
 
 
-@pytest.fixture
-def uplink(request):
-    """Server, isolatord, agentd and uplinkd; the test is collectord, and KATAEDR is started."""
-    s = Suite()
+@contextlib.contextmanager
+def running(request, config="", fake=None, **settings):
+    """isolatord, agentd and uplinkd, KATAEDR started; the test is collectord. `fake`: the server, made when the certificates are there."""
+    s = Suite(config=config)
     try:
-        s.start_server()
+        if fake is not None:
+            fake.start(s)
+        else:
+            s.start_server()
         for name in ("isolatord", "agentd", "uplinkd"):
             s.start_daemon(name)
         wait_for(lambda: s.ctl("status").returncode == 0, what="agentd")
-        s.ctl("settings", "set", "KATAEDR", f"Address={s.address}", f"Port={s.port}", "UseClientPinnedCertificate=Yes",
-              "SynchronizationPeriod=1s", "MaximumDataTransferTime=1s", check=True)
+        values = {"Address": s.address, "Port": s.port, "UseClientPinnedCertificate": "Yes", "SynchronizationPeriod": "1s",
+                  "MaximumDataTransferTime": "1s", **settings}
+        s.ctl("settings", "set", "KATAEDR", *[f"{k}={v}" for k, v in values.items()], check=True)
         with Client(s.dir / "run/agentd.sock", COLLECTORD_UID, GID):
             wait_for(lambda: s.ctl("task", "start", "KATAEDR", "--with-dependencies").returncode == 0, what="KATAEDR")
-            wait_for(s.hosts, what="the first sync")
             yield s
     finally:
+        if fake is not None:
+            fake.stop()
         s.close(getattr(request.node, "failed_in_call", True))
+
+
+@pytest.fixture
+def uplink(request):
+    with running(request) as s:
+        wait_for(s.hosts, what="the first sync")
+        yield s
+
+
+class FakeServer:
+    """An EDR server that answers telemetry as the test says: judge(records, request) returns None to store them, or (status, headers, body)."""
+
+    def __init__(self, judge):
+        self.judge = judge
+        self.seen = {}      # (epoch, sequence): (type, event)
+        self.requests = []  # (monotonic time, records, encoding) of every telemetry request
+        self.order = []     # keys as they came first
+        self.httpd = None
+
+    def start(self, suite):
+        fake = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status, headers, reply = fake.answer(self, body)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(reply)))
+                self.end_headers()
+                self.wfile.write(reply)
+
+            def log_message(self, *args):
+                pass
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(suite.dir / "pki/server.pem", suite.dir / "server/server.key")
+        self.httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.httpd.socket = context.wrap_socket(self.httpd.socket, server_side=True)
+        self.httpd.daemon_threads = True
+        suite.port = self.httpd.server_port
+        threading.Thread(target=self.httpd.serve_forever, daemon=True).start()
+
+    def stop(self):
+        if self.httpd is not None:
+            self.httpd.shutdown()
+            self.httpd.server_close()
+
+    def answer(self, request, body):
+        if request.path == "/edr/v1/sync":
+            return 200, {}, field(1, int(time.time() * 1000))
+        encoding = request.headers.get("Content-Encoding")
+        records = [] if encoding else telemetry(body)
+        self.requests.append((time.monotonic(), len(records), encoding))
+        verdict = self.judge(records, self)
+        if verdict is not None:
+            return verdict
+        new = 0
+        for key, value in records:
+            if key not in self.seen:
+                self.seen[key] = value
+                self.order.append(key)
+                new += 1
+        return 200, {}, field(1, new) + field(2, len(records) - new) + field(3, len(records))
+
+    def got(self, epoch):
+        return [n for e, n in self.order if e == epoch]
+
+    def losses(self):
+        """The Loss messages that came."""
+        return [decode_loss(event) for kind, event in self.seen.values() if kind == LOSS]
+
+
+def decode_loss(event):
+    detail = decode(event)[23][0]
+    # Everything before the fixed64 epoch (field 7) is varints.
+    return decode(detail.split(bytes([7 << 3 | 1]))[0]) if bytes([7 << 3 | 1]) in detail else decode(detail)
+
+
+def telemetry(body):
+    """[((epoch, sequence), (type, event))] of a TelemetryRequest."""
+    out = []
+    for packed in decode(body).get(2, []):
+        assert packed[0] == 1 << 3 | 1
+        rest = decode(packed[9:])
+        out.append(((struct.unpack_from("<Q", packed, 1)[0], rest[2][0]), (rest[3][0], rest[4][0])))
+    return out
+
+
+PLAIN = "[uplinkd]\nCompression = none\n"
 
 
 def test_events_are_acknowledged_and_arrive_once(uplink):
@@ -154,3 +258,103 @@ def test_events_wait_for_a_server_that_is_away(uplink):
         assert collector.acked == 200, "all of it was on disk"
         uplink.start_server(uplink.port)
         wait_stored(uplink, collector)
+
+
+def test_package_that_is_too_large_is_split_and_nothing_is_lost(request):
+    fake = FakeServer(lambda records, _: (413, {}, b"too large") if len(records) > 10 else None)
+    with running(request, PLAIN, fake) as suite, Collector(suite) as collector:
+        collector.send(100)
+        wait_for(lambda: fake.got(collector.epoch) == list(range(1, 101)), what="all events in order")
+        assert wait_for(lambda: suite.counter("uplinkd", "splits"), what="the splits in the counters") >= 3
+        assert suite.counter("uplinkd", "set_aside") == 0
+
+
+def test_package_that_is_refused_for_good_is_set_aside_and_reported(request):
+    fake = FakeServer(lambda records, _: (400, {}, b"no") if any(b"poison" in event for _, (_, event) in records) else None)
+    with running(request, PLAIN, fake) as suite, Collector(suite) as collector:
+        collector.client.send(EVENT_BATCH, 0, record(collector.epoch, 1, b"/tmp/poison") + record(collector.epoch, 2, b"/tmp/beside"))
+        collector.sent = 2
+        wait_for(lambda: suite.counter("uplinkd", "set_aside") == 1, what="the package set aside")
+        collector.send(10)
+        wait_for(lambda: fake.got(collector.epoch) == list(range(3, 13)), what="what came behind it")
+        loss = wait_for(fake.losses, what="a LOSS event")[0]
+        assert (loss[1], loss[2], loss[5], loss[6]) == ([5], [2], [1], [2])
+        kept = list((suite.dir / "state/uplinkd").glob("refused-*-2.pb"))
+        assert len(kept) == 1 and b"/tmp/poison" in kept[0].read_bytes()
+
+
+def test_server_that_does_not_know_zstd_gets_plain_packages(request):
+    fake = FakeServer(lambda _, server: (415, {}, b"what?") if server.requests[-1][2] else None)
+    with running(request, "", fake) as suite, Collector(suite) as collector:
+        collector.send(50)
+        wait_for(lambda: fake.got(collector.epoch) == list(range(1, 51)), what="all events")
+        assert [r[2] for r in fake.requests[:2]] == ["zstd", None]
+
+
+def test_busy_server_is_left_alone_as_long_as_it_asks(request):
+    fake = FakeServer(lambda _, server: (503, {"Retry-After": "2"}, b"busy") if len(server.requests) == 1 else None)
+    with running(request, PLAIN, fake) as suite, Collector(suite) as collector:
+        collector.send(10)
+        wait_for(lambda: fake.got(collector.epoch) == list(range(1, 11)), what="all events")
+        assert fake.requests[1][0] - fake.requests[0][0] >= 2
+
+
+def test_answer_that_does_not_add_up_is_no_acknowledgement(request):
+    def judge(records, server):
+        if len(server.requests) < 4:
+            return 200, {}, field(1, len(records) - 1) + field(3, len(records) - 1)
+        return None
+    fake = FakeServer(judge)
+    with running(request, PLAIN, fake) as suite, Collector(suite) as collector:
+        collector.send(10)
+        wait_for(lambda: fake.got(collector.epoch) == list(range(1, 11)), what="all events, sent again")
+        assert wait_for(lambda: suite.counter("uplinkd", "retries") >= 3, what="the retries in the counters")
+        assert suite.counter("uplinkd", "acked") == 10
+
+
+def test_server_that_refuses_the_agent_loses_nothing(request):
+    admitted = threading.Event()
+    fake = FakeServer(lambda *_: None if admitted.is_set() else (403, {}, b"not you"))
+    with running(request, PLAIN, fake) as suite, Collector(suite) as collector:
+        collector.send(10)
+        wait_for(lambda: "refuses this agent" in suite.fact("uplinkd", "state"), what="the reason in words")
+        assert suite.counter("uplinkd", "spooled_events") == 10
+        admitted.set()
+        wait_for(lambda: fake.got(collector.epoch) == list(range(1, 11)), 20, "all events")
+
+
+def test_second_server_takes_over_when_the_first_is_away(request):
+    fake = FakeServer(lambda *_: None)
+    with running(request, PLAIN, fake) as suite, Collector(suite) as collector:
+        collector.send(10)
+        wait_for(lambda: len(fake.got(collector.epoch)) == 10, what="events at the only server")
+        suite.ctl("settings", "set", "KATAEDR", "Port=1", "Servers.item_0000.Address=127.0.0.1", f"Servers.item_0000.Port={suite.port}",
+                  check=True)
+        collector.send(10)
+        wait_for(lambda: fake.got(collector.epoch) == list(range(1, 21)), what="events at the second server")
+
+
+def test_full_spool_drops_the_oldest_and_the_books_balance(request):
+    away = threading.Event()
+    fake = FakeServer(lambda *_: (503, {}, b"") if not away.is_set() else None)
+    with running(request, PLAIN + "SpoolSize = 32MiB\nCommitDelay = 1ms\n", fake) as suite, Collector(suite) as collector:
+        for _ in range(450):
+            collector.send(1, size=100000)
+            collector.wait_acked()
+        away.set()
+        wait_for(lambda: collector.sent in fake.got(collector.epoch), 40, "the newest event")
+        got = fake.got(collector.epoch)
+        losses = fake.losses()
+        assert got == list(range(got[0], collector.sent + 1)), "oldest first, the rest in order"
+        assert got[0] > 1 and sum(loss[2][0] for loss in losses) == got[0] - 1
+        assert min(loss[5][0] for loss in losses) == 1 and max(loss[6][0] for loss in losses) == got[0] - 1
+
+
+def test_name_of_the_server_is_resolved_and_remembered(request):
+    fake = FakeServer(lambda *_: None)
+    with running(request, PLAIN, fake, Address="localhost") as suite, Collector(suite) as collector:
+        collector.send(10)
+        wait_for(lambda: fake.got(collector.epoch) == list(range(1, 11)), what="all events")
+        addresses = suite.dir / "state/uplinkd/addresses"
+        wait_for(lambda: addresses.exists() and f"localhost {suite.port} 127.0.0.1" in addresses.read_text(), what="the address on disk")
+        assert "sandbox.unknown_call" not in suite.log("uplinkd")
