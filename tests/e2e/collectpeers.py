@@ -108,7 +108,11 @@ class Peers:
         while not self.stopping:
             with self.lock:
                 sockets = list(self.listeners.values()) + list(self.links.values())
-            for s in select.select(sockets, [], [], 0.05)[0]:
+            try:
+                ready = select.select(sockets, [], [], 0.05)[0]
+            except (OSError, ValueError):
+                continue  # a test closed one of them meanwhile
+            for s in ready:
                 with self.lock:
                     self.serve_one(s)
 
