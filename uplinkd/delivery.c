@@ -36,6 +36,8 @@
 
 /* Packages set aside at most; each is one file of up to PACKAGE_BYTES. */
 #define SET_ASIDE_MAX 16
+/* Packages refused one after the other from which it is no longer taken for the packages' fault. */
+#define REFUSALS_IN_A_ROW 3
 
 static void on_done(void *ctx, const struct http_result *result);
 
@@ -216,34 +218,50 @@ delivered(struct uplinkd *u, const struct http_result *result)
 	struct upl_delivery *d = &u->delivery;
 
 	acknowledge(u);
-	d->failures = 0;
+	d->failures = d->refusals = 0;
 	/* After a package that was too large: back to full size in steps. */
 	if (d->limit_events > 0)
 		d->limit_events = d->limit_events * 2 < u->settings.package_events ? d->limit_events * 2 : 0;
 	upl_link_up(u, UPL_TELEMETRY, d->server, result);
 }
 
-/* Keep a package that the server will never take where a person finds it, and go on. */
+/* Keep a package that the server will never take where a person finds it. Returns the file's name, "" when there was no
+ * room. */
+static const char *
+keep_refused(struct uplinkd *u, char *name, size_t size)
+{
+	const struct spool_package *package = &u->delivery.package;
+
+	(void)snprintf(name, size, "refused-%016" PRIx64 "-%" PRIu32 ".pb", package->start.ordinal, package->events);
+	if (u->counters.set_aside >= SET_ASIDE_MAX ||
+	    atomic_file_write(u->daemon.state_fd, name, 0600, package->bytes, package->len) < 0)
+		name[0] = '\0';
+	return name;
+}
+
+/* Go on without a package that was refused for good. A server that refuses one after the other is wrong itself: then
+ * slower and slower. */
 static void
 set_aside(struct uplinkd *u, const struct http_result *result)
 {
 	struct upl_delivery *d = &u->delivery;
 	char name[64]; /* bytes: two numbers and a suffix */
-	int r = -EDQUOT;
 
-	if (u->counters.set_aside < SET_ASIDE_MAX) {
-		(void)snprintf(name, sizeof(name), "refused-%016" PRIx64 "-%" PRIu32 ".pb", d->package.start.ordinal,
-		    d->package.events);
-		r = atomic_file_write(u->daemon.state_fd, name, 0600, d->package.bytes, d->package.len);
-	}
 	log_error("delivery.set_aside", KV_I64("status", result->status), KV_U64("events", d->package.events),
-	    KV_STR("file", r == 0 ? name : ""), KV_BYTES("answer", result->body, result->body_len),
+	    KV_STR("file", keep_refused(u, name, sizeof(name))), KV_BYTES("answer", result->body, result->body_len),
 	    KV_STR("remedy", "look into the server's log; the events are reported as lost"));
 	u->counters.set_aside++;
 	spool_give_up(u->spool, &d->package);
 	d->losses = 0; /* they were in the same request: send them again */
 	acknowledge(u);
-	upl_link_up(u, UPL_TELEMETRY, d->server, result);
+	if (++d->refusals < REFUSALS_IN_A_ROW) {
+		upl_link_up(u, UPL_TELEMETRY, d->server, result);
+		return;
+	}
+	(void)upl_link_down(u, UPL_TELEMETRY, d->server, result, UPL_VERDICT_REFUSE);
+	d->asked = true;
+	pause_for(
+	    u, upl_backoff_ms(d->refusals, PAUSE_LINK_BASE_MS, PAUSE_LINK_CAP_MS, random_bits(), PAUSE_LINK_BASE_MS));
 }
 
 static void

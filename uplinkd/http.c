@@ -296,6 +296,13 @@ set_trust(CURL *easy, const struct http_conf *conf)
 		  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
 		  curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
 
+	/* A proxy that is reached by https:// is held to the same certificate; so it fails where the library cannot do
+	 * that. */
+	ok = ok && curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL) == CURLE_OK &&
+	     curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, NULL) == CURLE_OK;
+#if LIBCURL_VERSION_NUM >= 0x074d00
+	ok = ok && curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO_BLOB, &server) == CURLE_OK;
+#endif
 #if LIBCURL_VERSION_NUM >= 0x075700
 	(void)curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
 #endif

@@ -137,8 +137,10 @@ upl_on_batch(struct ipc_link *link, const struct ipc_msg *msg, void *ctx)
 			break;
 	}
 	if (r < 0) {
-		/* What came before stays in the group; the rest is sent again on the next link. */
+		/* What came before it is committed; the rest is sent again on the next link. */
 		log_error("batch.refused", KV_ERRNO(r), KV_U64("bytes", msg->len));
+		if (spool_open_events(u->spool) > 0)
+			arm(u, u->conf.commit_ms);
 		return r;
 	}
 	if (spool_open_events(u->spool) == 0)

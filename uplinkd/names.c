@@ -46,6 +46,11 @@ struct round {
 	size_t n;
 };
 
+/* What comes over the socket pair. */
+struct answer {
+	struct round *round;
+};
+
 /* ---- in the thread: nothing of struct uplinkd is touched here ---- */
 
 static void
@@ -77,12 +82,12 @@ look_up(struct round *round, size_t i)
 static void *
 run(void *arg)
 {
-	struct round *round = arg;
+	const struct answer answer = {arg};
 
-	for (size_t i = 0; i < round->n; i++)
-		look_up(round, i);
-	/* The pair outlives the process's only use of it; a loop that is gone frees nothing any more. */
-	(void)!write(round->answer_to, &round, sizeof(round));
+	for (size_t i = 0; i < answer.round->n; i++)
+		look_up(answer.round, i);
+	/* A loop that has ended does not read it: then the process ends, and with it the round. */
+	(void)!write(answer.round->answer_to, &answer, sizeof(answer));
 	return NULL;
 }
 
@@ -185,14 +190,14 @@ static void
 on_answer(evutil_socket_t fd, short what, void *ctx)
 {
 	struct uplinkd *u = ctx;
-	struct round *round;
+	struct answer answer;
 
 	(void)what;
-	if (read(fd, &round, sizeof(round)) != (ssize_t)sizeof(round))
+	if (read(fd, &answer, sizeof(answer)) != (ssize_t)sizeof(answer))
 		return;
 	u->names.busy = false;
-	take_answer(u, round);
-	free(round);
+	take_answer(u, answer.round);
+	free(answer.round);
 	loop_timer_arm(u->names.timer, u->names.again ? 0 : REFRESH_MS);
 	u->names.again = false;
 }

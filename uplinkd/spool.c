@@ -2,7 +2,7 @@
  * The write side of the spool: open, append, commit, drop, acknowledge. Never interprets a record. Called by ingest.c
  * and delivery.c.
  *
- * fdatasync runs in the caller's thread. See docs/decisions/0010-spool.md for the reason and the price.
+ * fdatasync runs in the caller's thread. See docs/decisions/0008-fdatasync-in-the-loop.md for the reason and the price.
  */
 #include "uplinkd/spool.h"
 

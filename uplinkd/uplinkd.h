@@ -97,6 +97,7 @@ struct upl_delivery {
 	bool asked;              /* the server wants that pause */
 	uint32_t limit_events;   /* after a 413; 0: as the settings say */
 	uint32_t failures;       /* in a row */
+	uint32_t refusals;       /* packages set aside in a row */
 	struct mono_ms deadline; /* the oldest waiting event must be on its way; 0: nothing waits */
 	uint64_t flush_to;       /* ordinal up to which packages need not be full */
 };

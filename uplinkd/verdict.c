@@ -50,6 +50,9 @@ upl_verdict_words(enum http_error error, int status, const char *words)
 	case 503:
 		return "HTTP status 429 or 503: the server is busy and asks for a pause";
 	default:
-		return words;
+		break;
 	}
+	if (upl_verdict(error, status) == UPL_VERDICT_REFUSE)
+		return "the server refuses the events that are sent (4xx): are agent and server of versions that fit?";
+	return words;
 }

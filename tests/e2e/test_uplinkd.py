@@ -283,6 +283,15 @@ def test_package_that_is_refused_for_good_is_set_aside_and_reported(request):
         assert len(kept) == 1 and b"/tmp/poison" in kept[0].read_bytes()
 
 
+def test_server_that_refuses_everything_does_not_use_up_the_backlog(request):
+    fake = FakeServer(lambda *_: (400, {}, b"no"))
+    with running(request, PLAIN, fake, MaximumNumberOfEventsInPackage=10) as suite, Collector(suite) as collector:
+        collector.send(200)
+        wait_for(lambda: "refuses the events" in suite.fact("uplinkd", "state"), what="the reason in words")
+        assert suite.counter("uplinkd", "set_aside") == 3
+        assert suite.counter("uplinkd", "spooled_events") == 170
+
+
 def test_server_that_does_not_know_zstd_gets_plain_packages(request):
     fake = FakeServer(lambda _, server: (415, {}, b"what?") if server.requests[-1][2] else None)
     with running(request, "", fake) as suite, Collector(suite) as collector:

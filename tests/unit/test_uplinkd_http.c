@@ -98,7 +98,7 @@ load(struct fixture *f)
 }
 
 /* Trust `pin`; show `client` when there is one. */
-static void
+__attribute__((nonnull(1, 2, 4))) static void
 configure(struct fixture *f, const struct identity *pin, const struct identity *client, const char *proxy)
 {
 	const struct http_conf conf = {.connect_timeout_ms = CONNECT_MS,

@@ -379,7 +379,9 @@ every_byte_of_a_batch_can_be_anything(void **state)
 static void
 malformed_records_are_refused(void **state)
 {
+/* clang-format off */
 #define RECORD(...) {.bytes = {__VA_ARGS__}, .len = sizeof((const uint8_t[]){__VA_ARGS__})}
+/* clang-format on */
 #define EPOCH_1 0x09, 1, 0, 0, 0, 0, 0, 0, 0
 	static const struct {
 		uint8_t bytes[32];
