@@ -4,6 +4,7 @@ Everything lives below one directory and is removed by pid and by path. Nothing 
 with a deadline.
 """
 
+import atexit
 import json
 import os
 import pathlib
@@ -16,7 +17,22 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-BIN = ROOT / "build" / "bin"
+
+
+def programs():
+    """build/bin, or a copy of it where every user can run it: a checkout below /root cannot be entered by the users that tests run as."""
+    built = ROOT / "build" / "bin"
+    if all(p.stat().st_mode & 0o001 for p in built.parents) or not built.exists():
+        return built
+    copy = pathlib.Path(tempfile.mkdtemp(prefix="picket-bin-"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    os.chmod(copy, 0o755)
+    for program in built.iterdir():
+        shutil.copy2(program, copy)
+    return copy
+
+
+BIN = programs()
 AGENTD_UID, COLLECTORD_UID, UPLINKD_UID, SERVER_UID, GID = 60580, 60581, 60582, 60583, 60580
 DAEMONS = ("isolatord", "agentd", "uplinkd", "collectord")
 UIDS = {"isolatord": 0, "agentd": AGENTD_UID, "uplinkd": UPLINKD_UID, "collectord": COLLECTORD_UID}

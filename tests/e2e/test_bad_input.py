@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN, DAEMONS, SERVER_UID, UPLINKD_UID, Suite, wait_for
+from harness import BIN, DAEMONS, ROOT, SERVER_UID, UPLINKD_UID, Suite, wait_for
 
 EXIT_START, EXIT_USAGE, EXIT_CONFIG, EXIT_SANDBOX = 1, 2, 3, 4
 
@@ -150,7 +150,7 @@ def test_missing_server_certificate_is_said_and_nothing_is_sent(idle):
 
 def test_wrong_server_certificate_is_named_and_nothing_is_sent(idle):
     other = idle.dir / "other"
-    subprocess.run([BIN.parent.parent / "packaging/demo/pki", other], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([ROOT / "packaging/demo/pki", other], check=True, stdout=subprocess.DEVNULL)
     idle.install(other / "server.pem", idle.dir / "state/uplinkd/server.pem", 0o644, UPLINKD_UID)
     start_all(idle)
     wait_for(lambda: idle.ctl("task", "start", "KATAEDR", "--with-dependencies").returncode == 0, what="KATAEDR")
