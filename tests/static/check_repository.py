@@ -66,9 +66,15 @@ def check_manuals():
             for key in re.findall(r"^#(\w+) =", output(str(BIN / name), "--sample"), re.M):
                 if key not in text:
                     find(f"{manual}: key {key} is missing")
+    pages = [str(p.relative_to(ROOT)) for p in tracked() if p.suffix in (".1", ".5", ".8")]
+    for manual in pages:
         lint = output("mandoc", "-T", "lint", "-W", "warning", manual).strip()
         if lint:
             find(lint)
+    general = (ROOT / "common/picket.conf.5").read_text()
+    for key in re.findall(r"^#(\w+) =", output(str(BIN / "agentd"), "--sample-general"), re.M):
+        if key not in general:
+            find(f"common/picket.conf.5: key {key} is missing")
 
 
 def check_install():
@@ -78,7 +84,7 @@ def check_install():
         if done.returncode != 0:
             find(f"make install: {done.stdout.strip()}")
             return
-        want = ["etc/picket/picket.conf", "usr/bin/picketctl", "usr/share/man/man1/picketctl.1"]
+        want = ["etc/picket/picket.conf", "usr/bin/picketctl", "usr/share/man/man1/picketctl.1", "usr/share/man/man5/picket.conf.5"]
         want += [f"usr/libexec/picket/{name}" for name in (*DAEMONS, "picket-server")]
         want += [f"usr/share/man/man8/{pathlib.Path(m).name}" for m in MANUALS.values() if m.endswith(".8")]
         for name in want:
