@@ -3,8 +3,10 @@
 Where the server must misbehave it is played as well.
 """
 
+import base64
 import contextlib
 import http.server
+import socket
 import ssl
 import struct
 import threading
@@ -367,3 +369,101 @@ def test_name_of_the_server_is_resolved_and_remembered(request):
         addresses = suite.dir / "state/uplinkd/addresses"
         wait_for(lambda: addresses.exists() and f"localhost {suite.port} 127.0.0.1" in addresses.read_text(), what="the address on disk")
         assert "sandbox.unknown_call" not in suite.log("uplinkd")
+
+
+def test_command_of_the_server_is_carried_out_once_and_its_result_confirmed(uplink):
+    agent = uplink.ctl_json("status")["agent_id"]
+    done = uplink.server("settings", agent, "KATAEDR", "MaximumNumberOfEventsInPackage=77", "--wait", "20", check=False, timeout=30)
+    assert done.returncode == 0, done
+    assert "77" in uplink.ctl("settings", "get", "KATAEDR", "MaximumNumberOfEventsInPackage").stdout
+    assert uplink.sql("SELECT state FROM commands") == [("done",)]
+    wait_for(lambda: uplink.counter("uplinkd", "results") == 1, what="the result confirmed")
+    assert uplink.log("agentd").count("MaximumNumberOfEventsInPackage value=77") == 1
+
+
+BATCH = record(1, 1, b"/tmp/x")
+
+
+@pytest.mark.parametrize("kind, payload", [
+    (EVENT_BATCH, b"\x12"),
+    (EVENT_BATCH, b"\x12\x00"),
+    (EVENT_BATCH, BATCH[:-1]),
+    (EVENT_BATCH, BATCH + b"\x1a\x00"),
+    (EVENT_BATCH, BATCH + b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+    (EVENT_BATCH, record(0, 1, b"/tmp/x")),
+    (EVENT_BATCH, record(1, 0, b"/tmp/x")),
+    (RESUME_QUERY, b"\x09\x01"),
+    (BATCH_ACK, b""),      # uplinkd's own
+    (128, b""),            # agentd's settings, from collectord
+    (4711, b""),
+])
+def test_peer_that_breaks_the_protocol_loses_its_link_and_nothing_else(uplink, kind, payload):
+    with Collector(uplink) as collector:
+        collector.client.send(kind, 0, payload)
+        with pytest.raises(Closed):
+            while True:
+                collector.client.receive()
+    with Collector(uplink) as collector:
+        collector.send(5)
+        collector.wait_acked()
+        wait_stored(uplink, collector)
+    assert uplink.processes["uplinkd"].starts == 1
+
+
+@contextlib.contextmanager
+def connect_proxy(user=None):
+    """An HTTP proxy that knows CONNECT; yields its port and what was asked of it."""
+    asked = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def serve(client):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += client.recv(65536)
+        lines = head.decode().split("\r\n")
+        asked.append(lines[0])
+        given = next((line.split()[-1] for line in lines if line.lower().startswith("proxy-authorization: basic")), "")
+        if user is not None and base64.b64decode(given).decode() != user:
+            client.sendall(b"HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            client.close()
+            return
+        host, port = lines[0].split()[1].rsplit(":", 1)
+        server = socket.create_connection((host, int(port)))
+        client.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+        threading.Thread(target=pump, args=(server, client), daemon=True).start()
+        pump(client, server)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], asked
+    finally:
+        listener.close()
+
+
+def test_everything_goes_through_the_proxy_when_there_is_one(uplink):
+    with connect_proxy("agent:s3cret") as (port, asked), Collector(uplink) as collector:
+        uplink.ctl("settings", "set", "KATAEDR", "General.UseProxy=Yes", f"General.ProxyServer=http://agent:wrong@127.0.0.1:{port}", check=True)
+        wait_for(lambda: "407" in uplink.fact("uplinkd", "state"), what="the refusal of the proxy in words")
+        collector.send(20)
+        collector.wait_acked()
+        uplink.ctl("settings", "set", "KATAEDR", f"General.ProxyServer=http://agent:s3cret@127.0.0.1:{port}", check=True)
+        wait_stored(uplink, collector)
+        assert set(asked) == {f"CONNECT 127.0.0.1:{uplink.port} HTTP/1.1"}
+        # agentd is told the proxy's address, for the packet filter.
+        assert uplink.fact("uplinkd", "proxy") == "127.0.0.1"
+        for name in ("uplinkd", "agentd"):
+            assert "s3cret" not in uplink.log(name)
+        with open(f"/proc/{uplink.pid('uplinkd')}/cmdline", "rb") as f:
+            assert b"s3cret" not in f.read()

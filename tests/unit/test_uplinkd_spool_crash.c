@@ -319,7 +319,7 @@ acknowledged_records_survive_every_crash(void **state)
 {
 	const char *runs = getenv("SPOOL_RUNS");
 	const char *first = getenv("SPOOL_SEED");
-	uint64_t n = runs != NULL ? strtoull(runs, NULL, 10) : 20000;
+	uint64_t n = runs != NULL ? strtoull(runs, NULL, 10) : 10000;
 	uint64_t seed = first != NULL ? strtoull(first, NULL, 10) : 1;
 
 	(void)state;
