@@ -16,8 +16,8 @@ struct loop {
 };
 
 /*
- * loop_init - an epoll loop; SIGPIPE and SIGHUP are ignored; SIGTERM and SIGINT call on_stop once (NULL: loop_stop() at once).
- * Returns 0 or -ENOMEM. Free with loop_done().
+ * loop_init - an epoll loop; SIGPIPE and SIGHUP are ignored; SIGTERM and SIGINT call on_stop once (NULL: loop_stop() at
+ * once). Returns 0 or -ENOMEM. Free with loop_done().
  */
 int loop_init(struct loop *loop, void (*on_stop)(void *ctx), void *ctx);
 
