@@ -46,7 +46,7 @@ ALL_CFLAGS = -std=c11 $(WARN) $(CFLAGS.$(MODE)) $(CPPFLAGS) $(CPPFLAGS.$(MODE)) 
 ALL_LDFLAGS = $(LDFLAGS.$(MODE)) -Wl,--as-needed $(LDFLAGS)
 
 # ---- libraries: what each folder needs; isolatord links no OpenSSL (libiptc is GPL-2 only) ----
-PKGS.common := libprotobuf-c libevent_core inih libseccomp libcap-ng
+PKGS.common := libprotobuf-c libevent_core inih libseccomp
 PKGS.agentd :=
 PKGS.collectord := audit
 PKGS.uplinkd := libcurl openssl libzstd
