@@ -248,7 +248,10 @@ spool_recover(struct spool *spool)
 	struct listing listing = {.spool = spool};
 	int r;
 
-	r = spool->io.ops->list(spool->io.ctx, on_file, &listing);
+	/* A run that was killed may have renamed a file without the directory being on disk. */
+	r = spool->io.ops->fsyncdir(spool->io.ctx);
+	if (r == 0)
+		r = spool->io.ops->list(spool->io.ctx, on_file, &listing);
 	if (r == 0)
 		r = listing.error;
 	if (r == 0)
