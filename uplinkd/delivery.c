@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "common/atomic_file.h"
 #include "common/log.h"
@@ -40,15 +39,6 @@
 #define REFUSALS_IN_A_ROW 3
 
 static void on_done(void *ctx, const struct http_result *result);
-
-static uint64_t
-random_bits(void)
-{
-	uint64_t value = 0;
-
-	(void)!getrandom(&value, sizeof(value), GRND_NONBLOCK);
-	return value;
-}
 
 static void
 pause_for(struct uplinkd *u, uint64_t ms)
@@ -150,6 +140,8 @@ upl_delivery_hurry(struct uplinkd *u, bool new_settings)
 		d->pausing = false;
 		(void)evtimer_del(d->timer);
 	}
+	if (new_settings)
+		d->plain = false; /* another server may know zstd */
 	/* A backlog has waited long enough. */
 	if (anything_waits(u) && d->failures > 0)
 		d->deadline = mono_now();
@@ -261,7 +253,7 @@ set_aside(struct uplinkd *u, const struct http_result *result)
 	(void)upl_link_down(u, UPL_TELEMETRY, d->server, result, UPL_VERDICT_REFUSE);
 	d->asked = true;
 	pause_for(
-	    u, upl_backoff_ms(d->refusals, PAUSE_LINK_BASE_MS, PAUSE_LINK_CAP_MS, random_bits(), PAUSE_LINK_BASE_MS));
+	    u, upl_backoff_ms(d->refusals, PAUSE_LINK_BASE_MS, PAUSE_LINK_CAP_MS, upl_random(), PAUSE_LINK_BASE_MS));
 }
 
 static void
@@ -292,7 +284,7 @@ try_again(struct uplinkd *u, const struct http_result *result, enum upl_verdict 
 		return;
 	d->asked = person || floor_ms > 0;
 	pause_for(u, upl_backoff_ms(d->failures, person ? PAUSE_LINK_BASE_MS : PAUSE_BASE_MS,
-			 person ? PAUSE_LINK_CAP_MS : PAUSE_CAP_MS, random_bits(), floor_ms));
+			 person ? PAUSE_LINK_CAP_MS : PAUSE_CAP_MS, upl_random(), floor_ms));
 }
 
 static void

@@ -3,10 +3,20 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "common/log.h"
 #include "uplinkd/names.h"
 #include "uplinkd/uplinkd.h"
+
+uint64_t
+upl_random(void)
+{
+	uint64_t value = 0;
+
+	(void)!getrandom(&value, sizeof(value), GRND_NONBLOCK);
+	return value;
+}
 
 /* Log once per change, not per attempt. */
 static void

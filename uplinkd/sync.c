@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "common/log.h"
 #include "common/pb.h"
@@ -26,20 +25,11 @@
 static void on_done(void *ctx, const struct http_result *result);
 
 static uint64_t
-random_bits(void)
-{
-	uint64_t value = 0;
-
-	(void)!getrandom(&value, sizeof(value), GRND_NONBLOCK);
-	return value;
-}
-
-static uint64_t
 period_ms(const struct uplinkd *u)
 {
 	uint64_t jitter = u->settings.sync_period_ms * JITTER_PERCENT / 100;
 
-	return u->settings.sync_period_ms - (jitter > 0 ? random_bits() % jitter : 0);
+	return u->settings.sync_period_ms - (jitter > 0 ? upl_random() % jitter : 0);
 }
 
 static void
@@ -245,7 +235,7 @@ failed(struct uplinkd *u, const struct http_result *result, enum upl_verdict ver
 	if (upl_link_down(u, UPL_SYNC, s->server, result, verdict))
 		arm(u, 0);
 	else if (verdict == UPL_VERDICT_RETRY || verdict == UPL_VERDICT_LATER)
-		arm(u, upl_backoff_ms(s->failures, PAUSE_BASE_MS, u->settings.sync_period_ms, random_bits(),
+		arm(u, upl_backoff_ms(s->failures, PAUSE_BASE_MS, u->settings.sync_period_ms, upl_random(),
 			   result->retry_after_ms));
 	else
 		arm(u, period_ms(u));

@@ -222,6 +222,8 @@ void upl_sync_soon(struct uplinkd *u, uint64_t ms);
 int upl_on_result(struct ipc_link *link, const struct ipc_msg *msg, void *ctx);
 
 /* link.c: what both kinds of requests share */
+/* Bits for spreading pauses; not for secrets. */
+uint64_t upl_random(void);
 /* True when requests can be made at all; else the state says why not. */
 bool upl_link_ready(struct uplinkd *u);
 /* The settings are new: what was known of the link is void. */
