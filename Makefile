@@ -28,7 +28,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' '$1' '$2')
 # ---- flags ----
 WARN := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
 CPPFLAGS += -I. -I$(GEN) -I$(GEN)/proto -D_GNU_SOURCE -DPICKET_VERSION='"$(VERSION)"' -MMD -MP
-CFLAGS.release := -O2 -g -fstack-protector-strong -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero -fPIE
+CFLAGS.release := -O2 -g -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
 CPPFLAGS.release := -D_FORTIFY_SOURCE=3
 LDFLAGS.release := -pie -Wl,-z,relro,-z,now
 CFLAGS.debug := -O0 -g3

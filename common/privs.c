@@ -176,7 +176,7 @@ drop_from_target(const struct privs *want, char *err, size_t err_size)
 static int
 drop_caps(const struct privs *want, char *err, size_t err_size)
 {
-	uint64_t effective, permitted, missing;
+	uint64_t effective = 0, permitted = 0, missing;
 	int r;
 
 	r = caps_get(&effective, &permitted);
