@@ -391,7 +391,10 @@ stop_source(struct collectord *c)
 
 /* ---- orders ---- */
 
-/* The first order is "stopped", and a run before this one was killed while it was reading: put back what it left. */
+/*
+ * Nothing is to be collected and this run has no source open: it never wanted one, or the kernel refused it. Put back what a run before it, which
+ * was killed while it was reading, has left.
+ */
 static void
 clean_up(struct collectord *c)
 {
@@ -417,7 +420,7 @@ col_live_want(struct collectord *c, bool want)
 		try_start(c);
 	else if (c->source != NULL)
 		stop_source(c);
-	else if (!c->ran_before)
+	else
 		clean_up(c);
 }
 

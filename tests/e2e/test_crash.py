@@ -7,7 +7,7 @@ import threading
 import time
 
 import audit
-from harness import Suite, wait_for
+from harness import DAEMONS, Suite, wait_for
 
 KILLS_EACH = 10
 EXECS_PER_S = 200
@@ -112,3 +112,22 @@ def test_server_that_is_away_costs_nothing():
         failed = False
     finally:
         suite.close(failed)
+
+
+def test_stop_soon_after_everything_was_killed_leaves_nothing_in_the_kernel():
+    before = audit.state()
+    suite = Suite()
+    failed = True
+    try:
+        suite.start()
+        for _ in range(3):
+            for name in DAEMONS:
+                suite.processes.pop(name).stop(signal.SIGKILL)
+            assert audit.rules() != before[1], "nothing was left: the test proves nothing"
+            for name in DAEMONS:
+                suite.start_daemon(name)
+            wait_for(lambda: suite.ctl("status").returncode == 0, what="agentd")
+        failed = False
+    finally:
+        suite.close(failed)
+    assert audit.state() == before
