@@ -221,11 +221,11 @@ def test_stop_leaves_audit_as_it_was(before):
             p.close()
 
 
-def test_order_to_stop_and_start_again(peers, token):
+def test_order_to_stop_and_start_again(before, peers, token):
     peers.collect = False
     peers.send_config()
     wait_for(lambda: peers.facts.get("rules") == "none", what="rules to go")
-    assert audit.status()["pid"] == 0 and audit.status()["enabled"] == 0 and not audit.rules()
+    assert audit.state() == before
     subprocess.run(["/bin/true", token + "unseen"], check=True)
     peers.collect = True
     peers.send_config()
