@@ -392,8 +392,8 @@ stop_source(struct collectord *c)
 /* ---- orders ---- */
 
 /*
- * Nothing is to be collected and this run has no source open: it never wanted one, or the kernel refused it. Put back what a run before it, which
- * was killed while it was reading, has left.
+ * Nothing is to be collected and this run has no source open: it never wanted one, or the kernel refused it. Put back
+ * what a run before it, which was killed while it was reading, has left.
  */
 static void
 clean_up(struct collectord *c)
