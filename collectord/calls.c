@@ -44,6 +44,9 @@ const struct call calls_table[] = {
 	{"init_module",    CALL_MODULE_LOAD,     NO, NO, NO,    175,  128,  105},
 	{"finit_module",   CALL_MODULE_LOAD,     NO, NO, NO,    313,  350,  273},
 	{"delete_module",  CALL_MODULE_UNLOAD,   NO, NO, NO,    176,  129,  106},
+	{"ptrace",         CALL_PTRACE,          NO, NO, NO,    101,   26,  117},
+	{"process_vm_readv", CALL_VM_READ,       NO, NO, NO,    310,  347,  270},
+	{"process_vm_writev", CALL_VM_WRITE,     NO, NO, NO,    311,  348,  271},
 	{.name = NULL},
     /* clang-format on */
 };

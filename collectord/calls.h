@@ -26,6 +26,9 @@ enum call_kind {
 	CALL_TRUNCATE,
 	CALL_MODULE_LOAD,
 	CALL_MODULE_UNLOAD,
+	CALL_PTRACE,
+	CALL_VM_READ,
+	CALL_VM_WRITE,
 };
 
 /* Place of an argument that a call does not have. */
