@@ -104,6 +104,8 @@ put_header(struct writer *w, uint32_t field, const uint8_t *end)
 static void
 put_process(struct writer *w, const Picket__V1__Process *p)
 {
+	put_bytes(w, 15, p->image_sha256);
+	put_bytes(w, 14, p->image_md5);
 	put_fixed64(w, 13, p->parent_unique_id);
 	put_fixed64(w, 12, p->unique_id);
 	put_bytes(w, 11, p->tty);

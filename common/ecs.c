@@ -216,6 +216,12 @@ put_process(struct ecs_json *j, const Picket__V1__Event *e)
 	ecs_json_number(j, "pid", p->pid);
 	ecs_json_bytes(j, "name", p->name);
 	ecs_json_bytes(j, "executable", p->executable);
+	if (p->image_md5.len > 0 || p->image_sha256.len > 0) {
+		ecs_json_open(j, "hash", '{');
+		ecs_json_hex(j, "md5", p->image_md5);
+		ecs_json_hex(j, "sha256", p->image_sha256);
+		ecs_json_close(j, '}');
+	}
 	if (p->ppid != 0) {
 		ecs_json_open(j, "parent", '{');
 		ecs_json_hex_id(j, "entity_id", p->parent_unique_id);

@@ -141,6 +141,18 @@ ecs_json_hex_id(struct ecs_json *j, const char *key, uint64_t value)
 }
 
 void
+ecs_json_hex(struct ecs_json *j, const char *key, ProtobufCBinaryData value)
+{
+	if (value.len == 0)
+		return;
+	ecs_json_key(j, key);
+	(void)putc_unlocked('"', j->out);
+	for (size_t i = 0; i < value.len; i++)
+		(void)fprintf(j->out, "%02x", value.data[i]);
+	(void)putc_unlocked('"', j->out);
+}
+
+void
 ecs_json_bool(struct ecs_json *j, const char *key, bool value)
 {
 	ecs_json_key(j, key);

@@ -32,6 +32,7 @@ void ecs_json_bytes(struct ecs_json *j, const char *key, ProtobufCBinaryData val
 void ecs_json_number(struct ecs_json *j, const char *key, uint64_t value);
 void ecs_json_id(struct ecs_json *j, const char *key, uint64_t value); /* as a string: ECS keeps ids as keywords */
 void ecs_json_hex_id(struct ecs_json *j, const char *key, uint64_t value);
+void ecs_json_hex(struct ecs_json *j, const char *key, ProtobufCBinaryData value); /* a hash; left out when empty */
 void ecs_json_bool(struct ecs_json *j, const char *key, bool value);
 void ecs_json_address(struct ecs_json *j, const char *key, ProtobufCBinaryData address);
 
