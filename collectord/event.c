@@ -132,6 +132,12 @@ add_syscall(struct audit_event *e, struct slice body)
 			break;
 		case KEY_A0:
 			s->a[0] = slice_hex(f.value);
+			/* Most of what a debugger does. */
+			if (s->call != NULL && s->call->kind == CALL_PTRACE && !(e->parts & EVENT_NOTICE) &&
+			    calls_ptrace(s->a[0]) == PTRACE_STEERS) {
+				e->ignored = true;
+				return;
+			}
 			break;
 		case KEY_A1:
 			s->a[1] = slice_hex(f.value);

@@ -141,8 +141,6 @@ struct audit_event {
 	uint32_t n_paths;
 	struct event_syscall sys;
 	struct event_user user;
-	struct event_notice notice;
-	struct event_target target;
 	struct slice cwd;
 	struct slice module;
 	uint64_t open_flags; /* of OPENAT2 */
@@ -152,6 +150,9 @@ struct audit_event {
 	struct event_path paths[EVENT_PATHS];
 	struct args args;
 	struct arena arena;
+	/* Rare: behind what every event touches. */
+	struct event_target target;
+	struct event_notice notice;
 };
 
 /* event_begin - ready for the first record of `serial`. */

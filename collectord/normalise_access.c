@@ -1,48 +1,17 @@
 /*
  * One process reaching into another: ptrace and process_vm_*. Never does I/O. Called by normalise.c.
  */
-#include <linux/ptrace.h>
-
 #include "collectord/normalise_internal.h"
-
-#define ATTACH PICKET__V1__PROCESS_ACCESS_ACTION__PROCESS_ACCESS_ACTION_ATTACH
-#define READ PICKET__V1__PROCESS_ACCESS_ACTION__PROCESS_ACCESS_ACTION_READ
-#define WRITE PICKET__V1__PROCESS_ACCESS_ACTION__PROCESS_ACCESS_ACTION_WRITE
-
-/* Requests of ptrace(2) that take hold of another process, read or change it. The others steer one that is held
- * already, or, as TRACEME does, ask the parent to. */
-static const struct {
-	uint64_t request;
-	Picket__V1__ProcessAccessAction action;
-} requests[] = {
-    {PTRACE_PEEKTEXT, READ},
-    {PTRACE_PEEKDATA, READ},
-    {PTRACE_PEEKUSR, READ},
-    {PTRACE_POKETEXT, WRITE},
-    {PTRACE_POKEDATA, WRITE},
-    {PTRACE_POKEUSR, WRITE},
-    {12, READ},  /* PTRACE_GETREGS of x86 */
-    {13, WRITE}, /* PTRACE_SETREGS of x86 */
-    {14, READ},  /* PTRACE_GETFPREGS of x86 */
-    {15, WRITE}, /* PTRACE_SETFPREGS of x86 */
-    {PTRACE_ATTACH, ATTACH},
-    {PTRACE_SEIZE, ATTACH},
-    {PTRACE_GETREGSET, READ},
-    {PTRACE_SETREGSET, WRITE},
-};
-
-static Picket__V1__ProcessAccessAction
-request_action(uint64_t request)
-{
-	for (size_t i = 0; i < ARRAY_LEN(requests); i++)
-		if (requests[i].request == request)
-			return requests[i].action;
-	return PICKET__V1__PROCESS_ACCESS_ACTION__PROCESS_ACCESS_ACTION_UNSPECIFIED;
-}
 
 bool
 normalise_access(struct normaliser *n, const struct audit_event *e)
 {
+	static const Picket__V1__ProcessAccessAction actions[] = {
+	    [PTRACE_STEERS] = PICKET__V1__PROCESS_ACCESS_ACTION__PROCESS_ACCESS_ACTION_UNSPECIFIED,
+	    [PTRACE_ATTACHES] = PICKET__V1__PROCESS_ACCESS_ACTION__PROCESS_ACCESS_ACTION_ATTACH,
+	    [PTRACE_READS] = PICKET__V1__PROCESS_ACCESS_ACTION__PROCESS_ACCESS_ACTION_READ,
+	    [PTRACE_WRITES] = PICKET__V1__PROCESS_ACCESS_ACTION__PROCESS_ACCESS_ACTION_WRITE,
+	};
 	const struct event_target *t = &e->target;
 	bool is_ptrace = e->sys.call->kind == CALL_PTRACE;
 	Picket__V1__ProcessAccess *d = &n->detail.access;
@@ -50,9 +19,9 @@ normalise_access(struct normaliser *n, const struct audit_event *e)
 	picket__v1__process_access__init(d);
 	if (is_ptrace) {
 		d->request = (uint32_t)e->sys.a[0];
-		d->action = request_action(e->sys.a[0]);
+		d->action = actions[calls_ptrace(e->sys.a[0])];
 	} else {
-		d->action = e->sys.call->kind == CALL_VM_READ ? READ : WRITE;
+		d->action = actions[e->sys.call->kind == CALL_VM_READ ? PTRACE_READS : PTRACE_WRITES];
 	}
 	if (d->action == PICKET__V1__PROCESS_ACCESS_ACTION__PROCESS_ACCESS_ACTION_UNSPECIFIED)
 		return false;

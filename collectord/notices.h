@@ -19,6 +19,7 @@ enum notice_class {
 
 struct notice_type {
 	const char *name; /* as a log has it */
+	uint8_t len;      /* of the name */
 	uint16_t type;
 	uint8_t class, what;
 };
