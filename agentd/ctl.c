@@ -215,15 +215,8 @@ exclusion_reply(struct agentd *a, struct ipc_link *link, uint32_t sequence)
 	Picket__V1__ExclusionReply reply = PICKET__V1__EXCLUSION_REPLY__INIT;
 	Picket__V1__Exclusion row[AGT_EXCLUSIONS], *ptr[AGT_EXCLUSIONS];
 
-	for (size_t i = 0; i < a->exclusions.n; i++) {
-		picket__v1__exclusion__init(&row[i]);
-		row[i].id = a->exclusions.rule[i].id;
-		row[i].process_path = pb_str(a->exclusions.rule[i].mask);
-		row[i].in_force = !a->settings.values.use_mdr;
-		ptr[i] = &row[i];
-	}
 	reply.exclusions = ptr;
-	reply.n_exclusions = a->exclusions.n;
+	reply.n_exclusions = agt_exclusions_rows(&a->exclusions, a->settings.values.use_mdr, false, row, ptr);
 	if (a->settings.values.use_mdr)
 		reply.note = pb_str("UseMDR=Yes: exclusions by process are kept but not applied, "
 				    "because managed detection needs every event");
@@ -243,8 +236,7 @@ change_exclusions(struct agentd *a, const Picket__V1__Exclusion *exclusion, bool
 		return exclusion == NULL ? AGT_EXIT_ARGUMENT : AGT_EXIT_OTHER;
 	}
 	if (add)
-		code = agt_exclusions_add(
-		    &a->exclusions, exclusion->process_path.data, exclusion->process_path.len, why, size);
+		code = agt_exclusions_add(&a->exclusions, exclusion, why, size);
 	else
 		code = agt_exclusions_remove(&a->exclusions, exclusion->id, why, size);
 	if (code != AGT_EXIT_OK)
@@ -256,7 +248,7 @@ change_exclusions(struct agentd *a, const Picket__V1__Exclusion *exclusion, bool
 		return AGT_EXIT_OTHER;
 	}
 	if (add)
-		log_notice("exclusion.added", KV_U64("id", a->exclusions.rule[a->exclusions.n - 1].id),
+		log_notice("exclusion.added", KV_U64("id", a->exclusions.rule[a->exclusions.n - 1]->id),
 		    KV_BYTES("path", exclusion->process_path.data, exclusion->process_path.len));
 	else
 		log_notice("exclusion.removed", KV_U64("id", exclusion->id));

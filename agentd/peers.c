@@ -41,7 +41,7 @@ static const struct ipc_rule rules[] = {
     {MSG(TASK_REQUEST),      PERSON,    IPC_ANY_STATE, 256,     0, 0, DESC(task_request),          agt_on_task_request},
     {MSG(SETTINGS_REQUEST),  PERSON,    IPC_ANY_STATE, KIB(64), 0, 0, DESC(settings_request),      agt_on_settings_request},
     {MSG(ISOLATE_REQUEST),   PERSON,    IPC_ANY_STATE, LIM_IPC_RECORD_BYTES, 0, 0, DESC(isolate_request), agt_on_isolate_request},
-    {MSG(EXCLUSION_REQUEST), PERSON,    IPC_ANY_STATE, KIB(8),  0, 0, DESC(exclusion_request),     agt_on_exclusion_request},
+    {MSG(EXCLUSION_REQUEST), PERSON,    IPC_ANY_STATE, KIB(16), 0, 0, DESC(exclusion_request),     agt_on_exclusion_request},
     {MSG(EVENTS_REQUEST),    PERSON,    IPC_ANY_STATE, 0,       0, 0, DESC(events_request),        agt_on_events_request},
     {0, 0, 0, 0, 0, 0, NULL, NULL},
     /* clang-format on */

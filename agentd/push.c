@@ -65,16 +65,7 @@ tell_collectord(struct agentd *a)
 	msg.enabled = agt_tasks_wanted(&a->tasks, AGT_TASK_BEHAVIOR_DETECTION);
 	msg.telemetry = agt_tasks_wanted(&a->tasks, AGT_TASK_KATAEDR) && a->settings.values.telemetry;
 	msg.exclusions = ptr;
-	if (!a->settings.values.use_mdr) {
-		for (size_t i = 0; i < a->exclusions.n; i++) {
-			picket__v1__exclusion__init(&row[i]);
-			row[i].id = a->exclusions.rule[i].id;
-			row[i].process_path = pb_str(a->exclusions.rule[i].mask);
-			row[i].in_force = true;
-			ptr[i] = &row[i];
-		}
-		msg.n_exclusions = a->exclusions.n;
-	}
+	msg.n_exclusions = agt_exclusions_rows(&a->exclusions, a->settings.values.use_mdr, true, row, ptr);
 	return tell(a, AGT_COLLECTORD, PICKET__V1__MSG__MSG_COLLECT_CONFIG, &msg.base);
 }
 

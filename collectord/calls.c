@@ -4,8 +4,11 @@
  */
 #include "collectord/calls.h"
 
+#include <linux/ptrace.h>
 #include <stdbool.h>
 #include <string.h>
+
+#include "common/cleanup.h"
 
 #define NO CALL_NO_ARG
 
@@ -44,6 +47,9 @@ const struct call calls_table[] = {
 	{"init_module",    CALL_MODULE_LOAD,     NO, NO, NO,    175,  128,  105},
 	{"finit_module",   CALL_MODULE_LOAD,     NO, NO, NO,    313,  350,  273},
 	{"delete_module",  CALL_MODULE_UNLOAD,   NO, NO, NO,    176,  129,  106},
+	{"ptrace",         CALL_PTRACE,          NO, NO, NO,    101,   26,  117},
+	{"process_vm_readv", CALL_VM_READ,       NO, NO, NO,    310,  347,  270},
+	{"process_vm_writev", CALL_VM_WRITE,     NO, NO, NO,    311,  348,  271},
 	{.name = NULL},
     /* clang-format on */
 };
@@ -91,6 +97,35 @@ calls_find(uint32_t arch, uint32_t nr)
 	if (nr >= CALL_NUMBERS || row_of[machine][nr] == 0)
 		return NULL;
 	return &calls_table[row_of[machine][nr] - 1];
+}
+
+enum ptrace_effect
+calls_ptrace(uint64_t request)
+{
+	static const struct {
+		uint64_t request;
+		enum ptrace_effect effect;
+	} rows[] = {
+	    {PTRACE_PEEKTEXT, PTRACE_READS},
+	    {PTRACE_PEEKDATA, PTRACE_READS},
+	    {PTRACE_PEEKUSR, PTRACE_READS},
+	    {PTRACE_POKETEXT, PTRACE_WRITES},
+	    {PTRACE_POKEDATA, PTRACE_WRITES},
+	    {PTRACE_POKEUSR, PTRACE_WRITES},
+	    {12, PTRACE_READS},  /* PTRACE_GETREGS of x86 */
+	    {13, PTRACE_WRITES}, /* PTRACE_SETREGS of x86 */
+	    {14, PTRACE_READS},  /* PTRACE_GETFPREGS of x86 */
+	    {15, PTRACE_WRITES}, /* PTRACE_SETFPREGS of x86 */
+	    {PTRACE_ATTACH, PTRACE_ATTACHES},
+	    {PTRACE_SEIZE, PTRACE_ATTACHES},
+	    {PTRACE_GETREGSET, PTRACE_READS},
+	    {PTRACE_SETREGSET, PTRACE_WRITES},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].request == request)
+			return rows[i].effect;
+	return PTRACE_STEERS;
 }
 
 const struct call *

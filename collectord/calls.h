@@ -26,6 +26,9 @@ enum call_kind {
 	CALL_TRUNCATE,
 	CALL_MODULE_LOAD,
 	CALL_MODULE_UNLOAD,
+	CALL_PTRACE,
+	CALL_VM_READ,
+	CALL_VM_WRITE,
 };
 
 /* Place of an argument that a call does not have. */
@@ -47,6 +50,17 @@ extern const struct call calls_table[];
 
 /* calls_find - the call with this number, or NULL when nobody here reads it. */
 const struct call *calls_find(uint32_t arch, uint32_t nr);
+
+/* What a request of ptrace(2) does to the other process. */
+enum ptrace_effect {
+	PTRACE_STEERS, /* one that is held already; or, as TRACEME does, offers itself to the parent */
+	PTRACE_ATTACHES,
+	PTRACE_READS,
+	PTRACE_WRITES,
+};
+
+/* calls_ptrace - the effect of a request: PTRACE_STEERS for any that is not known. */
+enum ptrace_effect calls_ptrace(uint64_t request);
 
 /* calls_by_name - for tests and rules; NULL when there is none. */
 const struct call *calls_by_name(const char *name);

@@ -104,6 +104,8 @@ put_header(struct writer *w, uint32_t field, const uint8_t *end)
 static void
 put_process(struct writer *w, const Picket__V1__Process *p)
 {
+	put_bytes(w, 15, p->image_sha256);
+	put_bytes(w, 14, p->image_md5);
 	put_fixed64(w, 13, p->parent_unique_id);
 	put_fixed64(w, 12, p->unique_id);
 	put_bytes(w, 11, p->tty);
@@ -221,6 +223,84 @@ put_loss(struct writer *w, const Picket__V1__Loss *l)
 }
 
 static void
+put_access(struct writer *w, const Picket__V1__ProcessAccess *a)
+{
+	put_number(w, 9, (uint64_t)(a->target_known != 0));
+	put_fixed64(w, 8, a->target_unique_id);
+	put_bytes(w, 7, a->target_name);
+	put_number(w, 6, a->target_session);
+	put_number(w, 5, a->target_auid);
+	put_number(w, 4, a->target_uid);
+	put_number(w, 3, a->target_pid);
+	put_number(w, 2, a->request);
+	put_number(w, 1, (uint64_t)a->action);
+}
+
+static void
+put_account(struct writer *w, const Picket__V1__AccountChange *a)
+{
+	put_bytes(w, 7, a->terminal);
+	put_bytes(w, 6, a->remote_host);
+	put_bytes(w, 5, a->program);
+	put_bytes(w, 4, a->operation);
+	put_bytes(w, 3, a->group);
+	put_bytes(w, 2, a->account);
+	put_number(w, 1, (uint64_t)a->action);
+}
+
+static void
+put_audit(struct writer *w, const Picket__V1__AuditChange *a)
+{
+	put_number(w, 8, a->old_value);
+	put_number(w, 7, a->value);
+	put_bytes(w, 6, a->setting);
+	put_number(w, 5, a->list);
+	put_bytes(w, 4, a->path);
+	put_bytes(w, 3, a->key);
+	put_bytes(w, 2, a->operation);
+	put_number(w, 1, (uint64_t)a->action);
+}
+
+static void
+put_netfilter(struct writer *w, const Picket__V1__NetfilterChange *c)
+{
+	put_number(w, 5, c->records);
+	put_bytes(w, 4, c->operation);
+	put_number(w, 3, c->entries);
+	put_number(w, 2, c->family);
+	put_bytes(w, 1, c->table);
+}
+
+static void
+put_bpf(struct writer *w, const Picket__V1__BpfProgram *b)
+{
+	put_number(w, 2, (uint64_t)(b->unload != 0));
+	put_number(w, 1, b->program_id);
+}
+
+static void
+put_security(struct writer *w, const Picket__V1__Security *s)
+{
+	put_number(w, 17, s->old_value);
+	put_number(w, 16, s->value);
+	put_bytes(w, 15, s->setting);
+	put_bytes(w, 14, s->account);
+	put_number(w, 13, s->seccomp_action);
+	put_number(w, 12, s->blocked_number);
+	put_bytes(w, 11, s->blocked_call);
+	put_number(w, 10, s->signal);
+	put_bytes(w, 9, s->object_class);
+	put_bytes(w, 8, s->object_context);
+	put_bytes(w, 7, s->object);
+	put_bytes(w, 6, s->subject);
+	put_bytes(w, 5, s->permissions);
+	put_bytes(w, 4, s->operation);
+	put_number(w, 3, (uint64_t)(s->denied != 0));
+	put_bytes(w, 2, s->record_type);
+	put_number(w, 1, (uint64_t)s->kind);
+}
+
+static void
 put_detail(struct writer *w, const Picket__V1__Event *e)
 {
 	const uint8_t *end = w->p;
@@ -249,6 +329,24 @@ put_detail(struct writer *w, const Picket__V1__Event *e)
 		break;
 	case PICKET__V1__EVENT__DETAIL_LOSS:
 		put_loss(w, e->loss);
+		break;
+	case PICKET__V1__EVENT__DETAIL_PROCESS_ACCESS:
+		put_access(w, e->process_access);
+		break;
+	case PICKET__V1__EVENT__DETAIL_ACCOUNT_CHANGE:
+		put_account(w, e->account_change);
+		break;
+	case PICKET__V1__EVENT__DETAIL_AUDIT_CHANGE:
+		put_audit(w, e->audit_change);
+		break;
+	case PICKET__V1__EVENT__DETAIL_NETFILTER_CHANGE:
+		put_netfilter(w, e->netfilter_change);
+		break;
+	case PICKET__V1__EVENT__DETAIL_BPF_PROGRAM:
+		put_bpf(w, e->bpf_program);
+		break;
+	case PICKET__V1__EVENT__DETAIL_SECURITY:
+		put_security(w, e->security);
 		break;
 	default:
 		return;

@@ -45,6 +45,11 @@
 #define KEY_TERMINAL K('t', 'e', 'r', 'm', 'i', 'n', 'a', 'l')
 #define KEY_RES K('r', 'e', 's', 0, 0, 0, 0, 0)
 #define KEY_ID K('i', 'd', 0, 0, 0, 0, 0, 0)
+#define KEY_GRP K('g', 'r', 'p', 0, 0, 0, 0, 0)
+#define KEY_OPID K('o', 'p', 'i', 'd', 0, 0, 0, 0)
+#define KEY_OAUID K('o', 'a', 'u', 'i', 'd', 0, 0, 0)
+#define KEY_OSES K('o', 's', 'e', 's', 0, 0, 0, 0)
+#define KEY_OCOMM K('o', 'c', 'o', 'm', 'm', 0, 0, 0)
 
 void
 event_begin(struct audit_event *e, struct arena_pool *pool)
@@ -59,9 +64,8 @@ event_begin(struct audit_event *e, struct arena_pool *pool)
 	arena_reset(&e->arena, pool);
 }
 
-/* The decoded text in the event's memory. data is NULL when it is absent. */
-static struct slice
-keep_text(struct audit_event *e, const struct field *f)
+struct slice
+event_keep_text(struct audit_event *e, const struct field *f)
 {
 	enum field_form form = record_field_form(f);
 	size_t n = form == FIELD_HEX ? f->value.len / 2 : f->value.len;
@@ -85,15 +89,14 @@ keep_text(struct audit_event *e, const struct field *f)
 	return (struct slice){p, n};
 }
 
-/* The text as it stands, for fields that are never encoded. */
-static struct slice
-keep_plain(struct audit_event *e, struct slice value)
+struct slice
+event_keep_plain(struct audit_event *e, struct slice value)
 {
 	const struct field literal = {.value = value, .quoted = true};
 
 	if (slice_is(value, "?") || slice_is(value, "(none)") || slice_is(value, "(null)"))
 		return (struct slice){NULL, 0};
-	return keep_text(e, &literal);
+	return event_keep_text(e, &literal);
 }
 
 static void
@@ -114,8 +117,8 @@ add_syscall(struct audit_event *e, struct slice body)
 		case KEY_SYSCALL:
 			s->nr = (uint32_t)slice_decimal(f.value);
 			s->call = calls_find(arch, s->nr);
-			/* LOGIN events carry the write(2) that set the login user. */
-			if (s->call == NULL && !(e->parts & EVENT_LOGIN)) {
+			/* LOGIN events carry the write(2) that set the login user, notices the call they came from. */
+			if (s->call == NULL && !(e->parts & (EVENT_LOGIN | EVENT_NOTICE))) {
 				e->ignored = true;
 				return;
 			}
@@ -129,6 +132,12 @@ add_syscall(struct audit_event *e, struct slice body)
 			break;
 		case KEY_A0:
 			s->a[0] = slice_hex(f.value);
+			/* Most of what a debugger does. */
+			if (s->call != NULL && s->call->kind == CALL_PTRACE && !(e->parts & EVENT_NOTICE) &&
+			    calls_ptrace(s->a[0]) == PTRACE_STEERS) {
+				e->ignored = true;
+				return;
+			}
 			break;
 		case KEY_A1:
 			s->a[1] = slice_hex(f.value);
@@ -164,16 +173,16 @@ add_syscall(struct audit_event *e, struct slice body)
 			s->session = (uint32_t)slice_decimal(f.value);
 			break;
 		case KEY_TTY:
-			s->tty = keep_plain(e, f.value);
+			s->tty = event_keep_plain(e, f.value);
 			break;
 		case KEY_COMM:
-			s->comm = keep_text(e, &f);
+			s->comm = event_keep_text(e, &f);
 			break;
 		case KEY_EXE:
-			s->exe = keep_text(e, &f);
+			s->exe = event_keep_text(e, &f);
 			break;
 		case KEY_KEY:
-			s->key = keep_text(e, &f);
+			s->key = event_keep_text(e, &f);
 			return; /* the last field */
 		default:
 			break;
@@ -224,7 +233,7 @@ add_path(struct audit_event *e, struct slice body)
 	while (field_next(&it, &f)) {
 		switch (f.key) {
 		case KEY_NAME:
-			p->name = keep_text(e, &f);
+			p->name = event_keep_text(e, &f);
 			break;
 		case KEY_INODE:
 			p->inode = slice_decimal(f.value);
@@ -275,7 +284,7 @@ text_field(struct audit_event *e, struct slice body, uint64_t key)
 
 	while (field_next(&it, &f))
 		if (f.key == key)
-			return keep_text(e, &f);
+			return event_keep_text(e, &f);
 	return (struct slice){NULL, 0};
 }
 
@@ -308,6 +317,47 @@ add_socketcall(struct audit_event *e, struct slice body)
 	e->parts |= EVENT_SOCKETCALL;
 }
 
+/* The first one: ptrace and the like have one target. */
+static void
+add_target(struct audit_event *e, struct slice body)
+{
+	struct event_target *t = &e->target;
+	struct fields it = fields_of(body);
+	struct field f;
+
+	if (e->parts & EVENT_TARGET)
+		return;
+	*t = (struct event_target){.auid = UINT32_MAX, .session = UINT32_MAX};
+	e->parts |= EVENT_TARGET;
+	while (field_next(&it, &f)) {
+		if (f.key == KEY_OPID)
+			t->pid = (uint32_t)slice_decimal(f.value);
+		else if (f.key == KEY_OUID)
+			t->uid = (uint32_t)slice_decimal(f.value);
+		else if (f.key == KEY_OAUID)
+			t->auid = (uint32_t)slice_signed(f.value); /* -1: none */
+		else if (f.key == KEY_OSES)
+			t->session = (uint32_t)slice_signed(f.value);
+		else if (f.key == KEY_OCOMM)
+			t->comm = event_keep_text(e, &f);
+	}
+}
+
+/* op= of some programs has several words: "op=adding user id=7". It goes up to the next field. */
+static struct slice
+whole_op(struct field op, struct fields rest)
+{
+	struct field next;
+
+	if (op.quoted)
+		return op.value;
+	if (!field_next(&rest, &next))
+		return (struct slice){op.value.data, (size_t)(rest.end - op.value.data)};
+	while (next.name.data[-1] == ' ')
+		next.name.data--;
+	return (struct slice){op.value.data, (size_t)(next.name.data - op.value.data)};
+}
+
 /* The inside of msg='...' and the fields before it have different keys, so one walk serves both. */
 static void
 add_user_fields(struct audit_event *e, struct slice body, bool inside)
@@ -331,25 +381,28 @@ add_user_fields(struct audit_event *e, struct slice body, bool inside)
 			u->session = (uint32_t)slice_decimal(f.value);
 			break;
 		case KEY_OP:
-			u->op = keep_plain(e, f.value);
+			u->op = event_keep_plain(e, whole_op(f, it));
 			break;
 		case KEY_ACCT:
 		case KEY_ID: /* USER_LOGIN of sshd and login: a number or a name */
 			if (u->acct.data == NULL)
-				u->acct = f.key == KEY_ID ? keep_plain(e, f.value) : keep_text(e, &f);
+				u->acct = f.key == KEY_ID ? event_keep_plain(e, f.value) : event_keep_text(e, &f);
+			break;
+		case KEY_GRP:
+			u->grp = event_keep_text(e, &f);
 			break;
 		case KEY_EXE:
-			u->exe = keep_text(e, &f);
+			u->exe = event_keep_text(e, &f);
 			break;
 		case KEY_HOSTNAME:
-			u->hostname = keep_plain(e, f.value);
+			u->hostname = event_keep_plain(e, f.value);
 			break;
 		case KEY_ADDR:
-			u->addr = keep_plain(e, f.value);
+			u->addr = event_keep_plain(e, f.value);
 			break;
 		case KEY_TERMINAL:
 		case KEY_TTY:
-			u->terminal = keep_plain(e, f.value);
+			u->terminal = event_keep_plain(e, f.value);
 			break;
 		case KEY_RES:
 			u->has_result = true;
@@ -366,11 +419,11 @@ add_user_fields(struct audit_event *e, struct slice body, bool inside)
 }
 
 static void
-add_user(struct audit_event *e, const struct record *r)
+add_user(struct audit_event *e, const struct record *r, enum event_part part)
 {
 	e->user = (struct event_user){.type = r->type, .auid = UINT32_MAX, .session = UINT32_MAX};
 	add_user_fields(e, r->body, false);
-	e->parts |= r->type == AUDIT_LOGIN ? EVENT_LOGIN : EVENT_USER;
+	e->parts |= part;
 }
 
 /* Sent by programs, one record each. */
@@ -417,6 +470,25 @@ is_piece(uint16_t type)
 	}
 }
 
+/* A record that says something by itself. Returns true when the event ends with it. */
+static bool
+take_alone(struct audit_event *e, const struct record *r)
+{
+	const struct notice_type *notice;
+
+	if (is_user_message(r->type) && is_logon(r->type)) {
+		add_user(e, r, EVENT_USER);
+		return true;
+	}
+	e->parts |= EVENT_OTHER;
+	notice = notices_find(r->type);
+	if (notice != NULL && notice->class == NOTICE_ACCOUNT)
+		add_user(e, r, EVENT_ACCOUNT);
+	else if (notice != NULL)
+		event_take_notice(e, notice, r->body);
+	return is_user_message(r->type);
+}
+
 bool
 event_take(struct audit_event *e, const struct record *r)
 {
@@ -431,19 +503,14 @@ event_take(struct audit_event *e, const struct record *r)
 		add_syscall(e, r->body);
 		return false;
 	case AUDIT_LOGIN:
-		add_user(e, r);
+		add_user(e, r, EVENT_LOGIN);
 		return false;
 	default:
 		break;
 	}
-	if (is_user_message(r->type)) {
-		if (is_logon(r->type))
-			add_user(e, r);
-		else
-			e->parts |= EVENT_OTHER;
-		return true;
-	}
-	e->parts |= is_piece(r->type) ? EVENT_PIECE : EVENT_OTHER;
+	if (!is_piece(r->type))
+		return take_alone(e, r);
+	e->parts |= EVENT_PIECE;
 	if (e->ignored)
 		return false;
 	switch (r->type) {
@@ -460,6 +527,9 @@ event_take(struct audit_event *e, const struct record *r)
 		break;
 	case AUDIT_SOCKADDR:
 		add_saddr(e, r->body);
+		break;
+	case AUDIT_OBJ_PID:
+		add_target(e, r->body);
 		break;
 	case AUDIT_KERN_MODULE:
 		e->module = text_field(e, r->body, KEY_NAME);

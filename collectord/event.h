@@ -12,6 +12,7 @@
 #include "collectord/arena.h"
 #include "collectord/args.h"
 #include "collectord/calls.h"
+#include "collectord/notices.h"
 #include "collectord/record.h"
 
 /* PATH records kept of one event: a rename over an existing file has five, with symbolic links on the way a few more.
@@ -35,10 +36,13 @@ enum event_part {
 	EVENT_MODULE = 1u << 6,
 	EVENT_OPENAT2 = 1u << 7,
 	EVENT_SOCKETCALL = 1u << 8,
-	EVENT_OTHER = 1u << 9,  /* a record that stands by itself and is not read here */
-	EVENT_PIECE = 1u << 10, /* a record that belongs to a system call (PATH, PROCTITLE ...) */
-	EVENT_ENDED = 1u << 11, /* EOE or PROCTITLE came */
-	EVENT_CUT = 1u << 12,   /* a text was too long or did not fit in memory */
+	EVENT_OTHER = 1u << 9,    /* a record that stands by itself and is not read here */
+	EVENT_PIECE = 1u << 10,   /* a record that belongs to a system call (PATH, PROCTITLE ...) */
+	EVENT_ENDED = 1u << 11,   /* EOE or PROCTITLE came */
+	EVENT_CUT = 1u << 12,     /* a text was too long or did not fit in memory */
+	EVENT_ACCOUNT = 1u << 13, /* a message of a program that changes accounts, in `user` */
+	EVENT_NOTICE = 1u << 14,
+	EVENT_TARGET = 1u << 15, /* OBJ_PID */
 };
 
 enum event_name_type { NAME_UNKNOWN = 0, NAME_NORMAL, NAME_PARENT, NAME_CREATE, NAME_DELETE };
@@ -62,12 +66,66 @@ struct event_syscall {
 	struct slice tty, comm, exe, key;
 };
 
-/* A user message (USER_LOGIN ...) or LOGIN. */
+/* A user message (USER_LOGIN, ADD_USER ...) or LOGIN. */
 struct event_user {
 	uint16_t type;
 	bool success, has_result;
 	uint32_t pid, uid, auid, session;
-	struct slice op, acct, exe, hostname, addr, terminal;
+	struct slice op, acct, grp, exe, hostname, addr, terminal;
+};
+
+/* The process that a call was about. */
+struct event_target {
+	uint32_t pid, uid, auid, session;
+	struct slice comm;
+};
+
+/* Texts and numbers of a notice: whichever of its fields they come from (event_notice.c has the table). */
+enum notice_text {
+	NOTICE_OP,
+	NOTICE_OBJECT,  /* path, name, device, table */
+	NOTICE_SUBJECT, /* context or profile of who asks */
+	NOTICE_CONTEXT, /* of the object */
+	NOTICE_OBJECT_CLASS,
+	NOTICE_PERMISSIONS, /* asked for */
+	NOTICE_VERDICT,     /* AppArmor's: DENIED, ALLOWED, STATUS ... */
+	NOTICE_KEY,         /* of an audit rule */
+	NOTICE_SETTING,     /* name of what was set to NOTICE_VALUE */
+	NOTICE_ACCT,
+	NOTICE_COMM,
+	NOTICE_EXE,
+	NOTICE_TEXTS,
+};
+
+enum notice_number {
+	NOTICE_PID,
+	NOTICE_PPID,
+	NOTICE_UID,
+	NOTICE_GID,
+	NOTICE_AUID,
+	NOTICE_SESSION,
+	NOTICE_LIST,
+	NOTICE_FAMILY,
+	NOTICE_ENTRIES,
+	NOTICE_PROGRAM, /* BPF id */
+	NOTICE_SIGNAL,
+	NOTICE_ARCH,
+	NOTICE_SYSCALL,
+	NOTICE_CODE, /* SECCOMP_RET_* */
+	NOTICE_VALUE,
+	NOTICE_OLD_VALUE,
+	NOTICE_PERMISSIVE,
+	NOTICE_RESULT, /* 1: success */
+	NOTICE_NUMBERS,
+};
+
+struct event_notice {
+	const struct notice_type *type;
+	uint32_t records; /* notices of the event, of which the first is kept */
+	uint32_t numbers; /* 1u << enum notice_number: those that are there */
+	bool denied;      /* SELinux's word */
+	struct slice text[NOTICE_TEXTS];
+	uint64_t number[NOTICE_NUMBERS];
 };
 
 struct audit_event {
@@ -92,6 +150,9 @@ struct audit_event {
 	struct event_path paths[EVENT_PATHS];
 	struct args args;
 	struct arena arena;
+	/* Rare: behind what every event touches. */
+	struct event_target target;
+	struct event_notice notice;
 };
 
 /* event_begin - ready for the first record of `serial`. */
@@ -103,5 +164,17 @@ void event_begin(struct audit_event *e, struct arena_pool *pool);
  * stands alone.
  */
 bool event_take(struct audit_event *e, const struct record *r);
+
+/* ---- between event.c and event_notice.c ---- */
+
+/* event_take_notice - the fields of a notice other than NOTICE_ACCOUNT; all but the first of an event are only counted.
+ */
+void event_take_notice(struct audit_event *e, const struct notice_type *type, struct slice body);
+
+/* event_keep_text - the decoded text in the event's memory. data is NULL when it is absent. */
+struct slice event_keep_text(struct audit_event *e, const struct field *f);
+
+/* event_keep_plain - the text as it stands, for fields that are never encoded. */
+struct slice event_keep_plain(struct audit_event *e, struct slice value);
 
 #endif

@@ -1,5 +1,6 @@
-/* Telemetry exclusions: events of processes whose executable matches a mask are neither analysed further nor sent, but
- * counted. */
+/* Telemetry exclusions: events for which all criteria of a rule hold are neither analysed further nor sent, but
+ * counted.
+ */
 #ifndef PICKET_COLLECTORD_FILTER_H
 #define PICKET_COLLECTORD_FILTER_H
 
@@ -7,10 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/control.pb-c.h"
 #include "proto/event.pb-c.h"
 
 /* Bytes of a mask: PATH_MAX. */
 #define FILTER_MASK_BYTES 4096u
+
+/* Bytes of a command line text: longer than what an administrator writes, and its table is two bytes for each. */
+#define FILTER_TEXT_BYTES 1024u
 
 /* Rules at once: agentd sends them all in one record. */
 #define FILTER_RULES 1024u
@@ -25,14 +30,17 @@ void filter_free(struct filter *f);
 void filter_clear(struct filter *f);
 
 /*
- * filter_add - one more rule.
- * @mask: absolute path; * stands for any characters of one path element, ** for any characters, ? for one character but
- * a slash; copied. Returns 0, -EINVAL for a mask that is empty, too long or holds a NUL, -E2BIG when there are
- * FILTER_RULES already, or -ENOMEM.
+ * filter_add - one more rule, compiled; what it says is copied.
+ * @rule: path masks are absolute; * stands for any characters of one path element, ** for any characters, ? for one
+ * character but a slash.
+ * Returns 0, -EINVAL for a rule without a criterion or with one that cannot be used (a mask that is too long or holds a
+ * NUL, a user that is no number, a hash of another length, a type that does not exist), -E2BIG when there are
+ * FILTER_RULES already, or -ENOMEM. A rule is used whole or not at all.
  */
-int filter_add(struct filter *f, uint32_t id, const void *mask, size_t len);
+int filter_add(struct filter *f, const Picket__V1__Exclusion *rule);
 
-/* filter_excludes - the event's process matches a rule, whose count then rises. Loss is never excluded. */
+/* filter_excludes - every criterion of a rule holds for the event; that rule's count then rises. Loss is never
+ * excluded. Never allocates. */
 bool filter_excludes(struct filter *f, const Picket__V1__Event *event);
 
 /* filter_count - events that rule number i (from 0) has excluded. Returns false when there is no such rule. */

@@ -10,41 +10,15 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "collectord/normalise_internal.h"
 #include "collectord/paths.h"
-#include "collectord/procs.h"
 #include "collectord/rules.h"
-#include "common/cleanup.h"
-#include "common/pb.h"
-
-/* Keys of one event: the kernel joins those of all matching watches, in 256 bytes. */
-#define MAX_KEYS 8u
 
 /* Argument buffers above this many are given back after the event. */
 #define KEEP_ARGS 1024u
 
 /* Flags of open(2) that change a file. */
 #define WRITE_FLAGS (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC)
-
-struct normaliser {
-	struct normalise_conf conf;
-	struct procs *procs;
-	ProtobufCBinaryData *args;
-	size_t args_size;
-	ProtobufCBinaryData keys[MAX_KEYS];
-	uint8_t path[2][PATHS_JOINED_BYTES];
-	Picket__V1__Event event;
-	Picket__V1__Process process;
-	union {
-		Picket__V1__ProcessStart start;
-		Picket__V1__ProcessEnd end;
-		Picket__V1__Connection connection;
-		Picket__V1__PortListen listen;
-		Picket__V1__FileChange file;
-		Picket__V1__Module module;
-		Picket__V1__Logon logon;
-	} detail;
-	Picket__V1__Endpoint endpoint;
-};
 
 struct normaliser *
 normaliser_new(const struct normalise_conf *conf)
@@ -70,12 +44,6 @@ normaliser_free(struct normaliser *n)
 	procs_free(n->procs);
 	free(n->args);
 	free(n);
-}
-
-static ProtobufCBinaryData
-bytes_of(struct slice s)
-{
-	return pb_bytes(s.data, s.len);
 }
 
 /* ---- paths ---- */
@@ -133,7 +101,7 @@ set_keys(struct normaliser *n, struct slice key)
 	const uint8_t *p = key.data, *end = p + key.len;
 
 	n->event.keys = n->keys;
-	while (p != NULL && p < end && n->event.n_keys < MAX_KEYS) {
+	while (p != NULL && p < end && n->event.n_keys < NORMALISE_KEYS) {
 		const uint8_t *q = memchr(p, 0x01, (size_t)(end - p));
 		size_t len = (size_t)((q != NULL ? q : end) - p);
 
@@ -153,19 +121,6 @@ set_outcome(struct normaliser *n, const struct event_syscall *s)
 	} else {
 		n->event.outcome = PICKET__V1__OUTCOME__OUTCOME_SUCCESS;
 	}
-}
-
-/* The SYSCALL record is there and was read to its end. */
-static bool
-has_syscall(const struct audit_event *e)
-{
-	return e->parts & EVENT_SYSCALL && !e->ignored;
-}
-
-static bool
-failed(const struct audit_event *e)
-{
-	return e->sys.has_result && !e->sys.success;
 }
 
 /* ---- what: one function per kind of call; false when it is nothing to report ---- */
@@ -524,58 +479,6 @@ on_module(struct normaliser *n, const struct audit_event *e)
 	return true;
 }
 
-static Picket__V1__LogonAction
-logon_action(uint16_t type)
-{
-	switch (type) {
-	case RECORD_USER_LOGIN:
-	case AUDIT_LOGIN:
-		return PICKET__V1__LOGON_ACTION__LOGON_ACTION_LOGON;
-	case RECORD_USER_LOGOUT:
-		return PICKET__V1__LOGON_ACTION__LOGON_ACTION_LOGOFF;
-	case RECORD_USER_START:
-		return PICKET__V1__LOGON_ACTION__LOGON_ACTION_SESSION_START;
-	case RECORD_USER_END:
-		return PICKET__V1__LOGON_ACTION__LOGON_ACTION_SESSION_END;
-	default:
-		return PICKET__V1__LOGON_ACTION__LOGON_ACTION_AUTHENTICATION;
-	}
-}
-
-/* A message of a login program, or the kernel's own LOGIN, which may come with the system call that caused it. */
-static bool
-on_logon(struct normaliser *n, const struct audit_event *e)
-{
-	const struct event_user *u = &e->user;
-	Picket__V1__Logon *d = &n->detail.logon;
-
-	picket__v1__logon__init(d);
-	d->action = logon_action(u->type);
-	d->account = bytes_of(u->acct);
-	d->remote_host = bytes_of(u->addr.len > 0 ? u->addr : u->hostname);
-	d->terminal = bytes_of(u->terminal);
-	d->operation = bytes_of(u->op);
-	d->program = bytes_of(u->exe);
-	if (!has_syscall(e)) {
-		n->process.pid = u->pid;
-		n->process.uid = n->process.euid = u->uid;
-		n->process.executable = bytes_of(u->exe);
-		n->process.unique_id = procs_id(n->procs, u->pid);
-	} else if (d->program.len == 0) {
-		d->program = bytes_of(e->sys.exe);
-	}
-	n->process.auid = u->auid;
-	n->process.session = u->session;
-	n->event.outcome = !u->has_result ? PICKET__V1__OUTCOME__OUTCOME_UNKNOWN
-			   : u->success   ? PICKET__V1__OUTCOME__OUTCOME_SUCCESS
-					  : PICKET__V1__OUTCOME__OUTCOME_FAILURE;
-	n->event.error = 0;
-	n->event.type = PICKET__V1__EVENT_TYPE__EVENT_TYPE_LOGON;
-	n->event.detail_case = PICKET__V1__EVENT__DETAIL_LOGON;
-	n->event.logon = d;
-	return true;
-}
-
 static bool (*const on_call[])(struct normaliser *n, const struct audit_event *e) = {
     [CALL_EXEC] = on_exec,
     [CALL_EXIT] = on_process_end,
@@ -592,14 +495,43 @@ static bool (*const on_call[])(struct normaliser *n, const struct audit_event *e
     [CALL_TRUNCATE] = on_truncate,
     [CALL_MODULE_LOAD] = on_module,
     [CALL_MODULE_UNLOAD] = on_module,
+    [CALL_PTRACE] = normalise_access,
+    [CALL_VM_READ] = normalise_access,
+    [CALL_VM_WRITE] = normalise_access,
 };
+
+static bool
+on_syscall(struct normaliser *n, const struct audit_event *e)
+{
+	return has_syscall(e) && e->sys.call != NULL && on_call[e->sys.call->kind](n, e);
+}
+
+/* Processes must be followed: what is told of an execve or exit besides is left out. */
+static bool
+follows_process(const struct audit_event *e)
+{
+	return has_syscall(e) && e->sys.call != NULL &&
+	       (e->sys.call->kind == CALL_EXEC || e->sys.call->kind == CALL_EXIT);
+}
+
+static bool
+find_meaning(struct normaliser *n, const struct audit_event *e)
+{
+	if (e->parts & (EVENT_USER | EVENT_LOGIN))
+		return normalise_logon(n, e);
+	if (e->parts & EVENT_ACCOUNT)
+		return normalise_account(n, e);
+	if (e->parts & EVENT_NOTICE && !follows_process(e) && normalise_notice(n, e))
+		return true;
+	return on_syscall(n, e);
+}
 
 const Picket__V1__Event *
 normalise(struct normaliser *n, const struct audit_event *e)
 {
-	bool logon = e->parts & (EVENT_USER | EVENT_LOGIN), syscall = has_syscall(e);
+	bool alone = e->parts & (EVENT_USER | EVENT_LOGIN | EVENT_ACCOUNT | EVENT_NOTICE), syscall = has_syscall(e);
 
-	if (!logon && (!syscall || e->sys.call == NULL))
+	if (!alone && (!syscall || e->sys.call == NULL))
 		return NULL;
 	picket__v1__event__init(&n->event);
 	picket__v1__process__init(&n->process);
@@ -613,5 +545,5 @@ normalise(struct normaliser *n, const struct audit_event *e)
 		if (e->sys.call != NULL)
 			n->event.syscall = pb_str(e->sys.call->name);
 	}
-	return (logon ? on_logon : on_call[e->sys.call->kind])(n, e) ? &n->event : NULL;
+	return find_meaning(n, e) ? &n->event : NULL;
 }

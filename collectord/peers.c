@@ -132,7 +132,7 @@ set_exclusions(struct collectord *c, const Picket__V1__CollectConfig *config)
 	filter_clear(filter);
 	for (size_t i = 0; i < config->n_exclusions; i++) {
 		const Picket__V1__Exclusion *x = config->exclusions[i];
-		int r = filter_add(filter, x->id, x->process_path.data, x->process_path.len);
+		int r = filter_add(filter, x);
 
 		if (r < 0)
 			log_error("exclusion.refused", KV_U64("id", x->id), KV_ERRNO(r));

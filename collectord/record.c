@@ -6,6 +6,7 @@
 
 #include <linux/audit.h>
 
+#include "collectord/notices.h"
 #include "common/cleanup.h"
 
 #define X 0xff
@@ -23,7 +24,8 @@ const uint8_t record_hex_value[256] = {
 };
 #undef X
 
-/* The types that are read here or that end an event. A log names them, netlink numbers them. */
+/* The types that are read here, that end an event or that come too often to look far for; rare ones are in notices.c. A
+ * log names them, netlink numbers them. */
 struct type_name {
 	const char *name;
 	uint8_t len;
@@ -38,6 +40,7 @@ struct type_name {
 static const struct type_name type_names[] = {
     /* clang-format off */
 	TYPE_NAME(PATH), TYPE_NAME(SYSCALL), TYPE_NAME(PROCTITLE), TYPE_NAME(CWD), TYPE_NAME(EOE), TYPE_NAME(EXECVE), TYPE_NAME(SOCKADDR),
+	TYPE_NAME(BPRM_FCAPS), TYPE_NAME(MMAP), TYPE_NAME(OBJ_PID),
 	TYPE_NAME(LOGIN), TYPE_NAME(KERN_MODULE), TYPE_NAME(OPENAT2), TYPE_NAME(SOCKETCALL),
     /* clang-format on */
     {"USER_AUTH", 9, RECORD_USER_AUTH},
@@ -61,7 +64,7 @@ type_number(const uint8_t *name, size_t len)
 	for (size_t i = 0; i < ARRAY_LEN(type_names); i++)
 		if (type_names[i].len == len && memcmp(type_names[i].name, name, len) == 0)
 			return type_names[i].type;
-	return RECORD_TYPE_OTHER;
+	return notices_number(name, len);
 }
 
 /* FNV-1a; never 0. */

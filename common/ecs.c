@@ -11,170 +11,12 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/ecs_json.h"
 
 /* Version of the schema the names come from. */
 #define ECS_VERSION "8.11.0"
 
-/* First character that stands for a stray byte, less the byte: U+EF80 stands for 0x80. */
-#define STRAY_BASE 0xef00u
-
-struct json {
-	FILE *out;
-	bool comma; /* the next member needs one before it */
-};
-
-size_t
-ecs_utf8_length(const uint8_t *text, size_t len)
-{
-	uint8_t c = text[0];
-	size_t n = c < 0x80 ? 1 : c >= 0xc2 && c <= 0xdf ? 2 : (c & 0xf0) == 0xe0 ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-
-	if (n == 0 || n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	if ((c == 0xe0 && text[1] < 0xa0) || (c == 0xed && text[1] > 0x9f) || (c == 0xf0 && text[1] < 0x90) ||
-	    (c == 0xf4 && text[1] > 0x8f))
-		return 0;
-	return n;
-}
-
-/* U+EF80..U+EFFF, the characters that stand for stray bytes: EE BE 80 .. EE BF BF in UTF-8. */
-static bool
-is_stray_mark(const uint8_t *text, size_t n)
-{
-	return n == 3 && text[0] == 0xee && text[1] >= 0xbe;
-}
-
-/* The inside of a string: escapes, and stray bytes as the header says. */
-static void
-put_escaped(struct json *j, const uint8_t *text, size_t len)
-{
-	size_t plain = 0;
-
-	for (size_t i = 0; i < len;) {
-		uint8_t c = text[i];
-		size_t n = c >= 0x20 && c < 0x7f ? 1 : ecs_utf8_length(text + i, len - i);
-
-		if (n > 0 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !is_stray_mark(text + i, n)) {
-			i += n;
-			continue;
-		}
-		(void)fwrite_unlocked(text + plain, 1, i - plain, j->out);
-		if (c == '"' || c == '\\')
-			(void)fprintf(j->out, "\\%c", c);
-		else
-			(void)fprintf(j->out, "\\u%04x", c < 0x80 ? c : STRAY_BASE + c);
-		plain = ++i;
-	}
-	(void)fwrite_unlocked(text + plain, 1, len - plain, j->out);
-}
-
-static void
-put_string(struct json *j, const void *text, size_t len)
-{
-	(void)putc_unlocked('"', j->out);
-	put_escaped(j, text, len);
-	(void)putc_unlocked('"', j->out);
-}
-
-static void
-put_separator(struct json *j)
-{
-	if (j->comma)
-		(void)putc_unlocked(',', j->out);
-	j->comma = true;
-}
-
-static void
-put_key(struct json *j, const char *key)
-{
-	put_separator(j);
-	(void)fprintf(j->out, "\"%s\":", key);
-}
-
-static void
-open_member(struct json *j, const char *key, char bracket)
-{
-	put_key(j, key);
-	(void)putc_unlocked(bracket, j->out);
-	j->comma = false;
-}
-
-static void
-close_member(struct json *j, char bracket)
-{
-	(void)putc_unlocked(bracket, j->out);
-	j->comma = true;
-}
-
-static void
-member_text(struct json *j, const char *key, const char *text)
-{
-	put_key(j, key);
-	put_string(j, text, strlen(text));
-}
-
-/* Left out when empty: absent and empty are the same in our events. */
-static void
-member_bytes(struct json *j, const char *key, ProtobufCBinaryData value)
-{
-	if (value.len == 0)
-		return;
-	put_key(j, key);
-	put_string(j, value.data, value.len);
-}
-
-static void
-member_number(struct json *j, const char *key, uint64_t value)
-{
-	put_key(j, key);
-	(void)fprintf(j->out, "%" PRIu64, value);
-}
-
-/* ECS keeps ids as keywords. */
-static void
-member_id(struct json *j, const char *key, uint64_t value)
-{
-	put_key(j, key);
-	(void)fprintf(j->out, "\"%" PRIu64 "\"", value);
-}
-
-static void
-member_hex_id(struct json *j, const char *key, uint64_t value)
-{
-	if (value == 0)
-		return;
-	put_key(j, key);
-	(void)fprintf(j->out, "\"%016" PRIx64 "\"", value);
-}
-
-static void
-member_bool(struct json *j, const char *key, bool value)
-{
-	put_key(j, key);
-	(void)fputs(value ? "true" : "false", j->out);
-}
-
-static void
-member_address(struct json *j, const char *key, ProtobufCBinaryData address)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	if ((address.len == 4 || address.len == 16) &&
-	    inet_ntop(address.len == 4 ? AF_INET : AF_INET6, address.data, text, sizeof(text)) != NULL)
-		member_text(j, key, text);
-}
-
 /* What kind of thing each event type is in ECS. `action` and `type` of some depend on the detail. */
-struct ecs_class {
-	const char *name;     /* as an analyst filters */
-	const char *category; /* NULL: none */
-	const char *type;
-	const char *action;
-};
-
 static const struct ecs_class classes[] = {
     /* clang-format off */
 	[PICKET__V1__EVENT_TYPE__EVENT_TYPE_UNSPECIFIED]       = {"unknown",           NULL,             "info",       "unknown"},
@@ -186,6 +28,12 @@ static const struct ecs_class classes[] = {
 	[PICKET__V1__EVENT_TYPE__EVENT_TYPE_MODULE]            = {"module",            "driver",         "start",      "load"},
 	[PICKET__V1__EVENT_TYPE__EVENT_TYPE_LOGON]             = {"logon",             "authentication", "info",       "authentication"},
 	[PICKET__V1__EVENT_TYPE__EVENT_TYPE_LOSS]              = {"loss",              NULL,             "error",      "loss"},
+	[PICKET__V1__EVENT_TYPE__EVENT_TYPE_PROCESS_ACCESS]    = {"process_access",    "process",        "access",     "attach"},
+	[PICKET__V1__EVENT_TYPE__EVENT_TYPE_ACCOUNT]           = {"account",           "iam",            "change",     "user-change"},
+	[PICKET__V1__EVENT_TYPE__EVENT_TYPE_AUDIT_CONFIG]      = {"audit_config",      "configuration",  "change",     "audit-setting"},
+	[PICKET__V1__EVENT_TYPE__EVENT_TYPE_NETFILTER]         = {"netfilter",         "configuration",  "change",     "netfilter-change"},
+	[PICKET__V1__EVENT_TYPE__EVENT_TYPE_BPF]               = {"bpf",               "driver",         "start",      "bpf-load"},
+	[PICKET__V1__EVENT_TYPE__EVENT_TYPE_SECURITY]          = {"security",          "host",           "info",       "anomaly"},
     /* clang-format on */
 };
 
@@ -247,6 +95,7 @@ class_of(const Picket__V1__Event *e)
 		}
 		break;
 	default:
+		ecs_security_class(e, &c);
 		break;
 	}
 	return c;
@@ -270,183 +119,194 @@ civil_date(uint64_t days, unsigned int *ret_year, unsigned int *ret_month, unsig
 }
 
 static void
-put_timestamp(struct json *j, uint64_t time_ms)
+put_timestamp(struct ecs_json *j, uint64_t time_ms)
 {
 	unsigned int year, month, day;
 	uint64_t s = time_ms / 1000;
 
 	civil_date(s / 86400, &year, &month, &day);
-	put_key(j, "@timestamp");
+	ecs_json_key(j, "@timestamp");
 	(void)fprintf(j->out, "\"%04u-%02u-%02uT%02u:%02u:%02u.%03uZ\"", year, month, day,
 	    (unsigned int)(s / 3600 % 24), (unsigned int)(s / 60 % 60), (unsigned int)(s % 60),
 	    (unsigned int)(time_ms % 1000));
 }
 
 static void
-put_event(struct json *j, const Picket__V1__Event *e, const struct ecs_meta *meta)
+put_event(struct ecs_json *j, const Picket__V1__Event *e, const struct ecs_meta *meta)
 {
 	static const char *const outcomes[] = {NULL, "success", "failure", "unknown"};
 	const struct ecs_class c = class_of(e);
 
-	open_member(j, "event", '{');
-	member_text(j, "kind", e->type == PICKET__V1__EVENT_TYPE__EVENT_TYPE_LOSS ? "pipeline_error" : "event");
+	ecs_json_open(j, "event", '{');
+	ecs_json_text(j, "kind", e->type == PICKET__V1__EVENT_TYPE__EVENT_TYPE_LOSS ? "pipeline_error" : "event");
 	if (c.category != NULL) {
-		open_member(j, "category", '[');
-		put_separator(j);
-		put_string(j, c.category, strlen(c.category));
-		close_member(j, ']');
+		ecs_json_open(j, "category", '[');
+		ecs_json_separator(j);
+		ecs_json_string(j, c.category, strlen(c.category));
+		ecs_json_close(j, ']');
 	}
-	open_member(j, "type", '[');
-	put_separator(j);
-	put_string(j, c.type, strlen(c.type));
+	ecs_json_open(j, "type", '[');
+	ecs_json_separator(j);
+	ecs_json_string(j, c.type, strlen(c.type));
 	if (e->type == PICKET__V1__EVENT_TYPE__EVENT_TYPE_CONNECTION) {
-		put_separator(j);
-		put_string(j, "start", 5);
+		ecs_json_separator(j);
+		ecs_json_string(j, "start", 5);
 	}
-	close_member(j, ']');
-	member_text(j, "action", c.action);
+	ecs_json_close(j, ']');
+	ecs_json_text(j, "action", c.action);
 	if ((size_t)e->outcome < ARRAY_LEN(outcomes) && outcomes[e->outcome] != NULL)
-		member_text(j, "outcome", outcomes[e->outcome]);
-	member_text(j, "code", ecs_type_name(e->type));
+		ecs_json_text(j, "outcome", outcomes[e->outcome]);
+	ecs_json_text(j, "code", ecs_type_name(e->type));
 	if (meta != NULL && meta->sequence != 0)
-		member_number(j, "sequence", meta->sequence);
-	close_member(j, '}');
+		ecs_json_number(j, "sequence", meta->sequence);
+	ecs_json_close(j, '}');
 }
 
 static void
-put_source(struct json *j, const struct ecs_meta *meta)
+put_source(struct ecs_json *j, const struct ecs_meta *meta)
 {
-	open_member(j, "ecs", '{');
-	member_text(j, "version", ECS_VERSION);
-	close_member(j, '}');
+	ecs_json_open(j, "ecs", '{');
+	ecs_json_text(j, "version", ECS_VERSION);
+	ecs_json_close(j, '}');
 	if (meta == NULL)
 		return;
 	if (meta->host_name != NULL) {
-		open_member(j, "host", '{');
-		member_text(j, "name", meta->host_name);
-		close_member(j, '}');
+		ecs_json_open(j, "host", '{');
+		ecs_json_text(j, "name", meta->host_name);
+		ecs_json_close(j, '}');
 	}
 	if (meta->agent_id != NULL) {
-		open_member(j, "agent", '{');
-		member_text(j, "id", meta->agent_id);
-		member_text(j, "type", "picket");
-		close_member(j, '}');
+		ecs_json_open(j, "agent", '{');
+		ecs_json_text(j, "id", meta->agent_id);
+		ecs_json_text(j, "type", "picket");
+		ecs_json_close(j, '}');
 	}
 }
 
 static void
-put_arguments(struct json *j, const Picket__V1__ProcessStart *start)
+put_arguments(struct ecs_json *j, const Picket__V1__ProcessStart *start)
 {
-	open_member(j, "args", '[');
+	ecs_json_open(j, "args", '[');
 	for (size_t i = 0; i < start->n_args; i++) {
-		put_separator(j);
-		put_string(j, start->args[i].data, start->args[i].len);
+		ecs_json_separator(j);
+		ecs_json_string(j, start->args[i].data, start->args[i].len);
 	}
-	close_member(j, ']');
-	member_number(j, "args_count", start->argc);
-	put_key(j, "command_line");
+	ecs_json_close(j, ']');
+	ecs_json_number(j, "args_count", start->argc);
+	ecs_json_key(j, "command_line");
 	(void)putc_unlocked('"', j->out);
 	for (size_t i = 0; i < start->n_args; i++) {
 		if (i > 0)
 			(void)putc_unlocked(' ', j->out);
-		put_escaped(j, start->args[i].data, start->args[i].len);
+		ecs_json_escaped(j, start->args[i].data, start->args[i].len);
 	}
 	(void)putc_unlocked('"', j->out);
-	member_bytes(j, "working_directory", start->working_directory);
+	ecs_json_bytes(j, "working_directory", start->working_directory);
 }
 
 static void
-put_process(struct json *j, const Picket__V1__Event *e)
+put_process(struct ecs_json *j, const Picket__V1__Event *e)
 {
 	const Picket__V1__Process *p = e->process;
 
 	if (p == NULL)
 		return;
-	open_member(j, "process", '{');
-	member_hex_id(j, "entity_id", p->unique_id);
-	member_number(j, "pid", p->pid);
-	member_bytes(j, "name", p->name);
-	member_bytes(j, "executable", p->executable);
-	if (p->ppid != 0) {
-		open_member(j, "parent", '{');
-		member_hex_id(j, "entity_id", p->parent_unique_id);
-		member_number(j, "pid", p->ppid);
-		close_member(j, '}');
+	ecs_json_open(j, "process", '{');
+	ecs_json_hex_id(j, "entity_id", p->unique_id);
+	ecs_json_number(j, "pid", p->pid);
+	ecs_json_bytes(j, "name", p->name);
+	ecs_json_bytes(j, "executable", p->executable);
+	if (p->image_md5.len > 0 || p->image_sha256.len > 0) {
+		ecs_json_open(j, "hash", '{');
+		ecs_json_hex(j, "md5", p->image_md5);
+		ecs_json_hex(j, "sha256", p->image_sha256);
+		ecs_json_close(j, '}');
 	}
-	open_member(j, "user", '{');
-	member_id(j, "id", p->euid);
-	close_member(j, '}');
-	open_member(j, "real_user", '{');
-	member_id(j, "id", p->uid);
-	close_member(j, '}');
-	open_member(j, "group", '{');
-	member_id(j, "id", p->egid);
-	close_member(j, '}');
-	open_member(j, "real_group", '{');
-	member_id(j, "id", p->gid);
-	close_member(j, '}');
+	if (p->ppid != 0) {
+		ecs_json_open(j, "parent", '{');
+		ecs_json_hex_id(j, "entity_id", p->parent_unique_id);
+		ecs_json_number(j, "pid", p->ppid);
+		ecs_json_close(j, '}');
+	}
+	ecs_json_open(j, "user", '{');
+	ecs_json_id(j, "id", p->euid);
+	ecs_json_close(j, '}');
+	ecs_json_open(j, "real_user", '{');
+	ecs_json_id(j, "id", p->uid);
+	ecs_json_close(j, '}');
+	ecs_json_open(j, "group", '{');
+	ecs_json_id(j, "id", p->egid);
+	ecs_json_close(j, '}');
+	ecs_json_open(j, "real_group", '{');
+	ecs_json_id(j, "id", p->gid);
+	ecs_json_close(j, '}');
 	if (e->detail_case == PICKET__V1__EVENT__DETAIL_PROCESS_START)
 		put_arguments(j, e->process_start);
 	if (e->detail_case == PICKET__V1__EVENT__DETAIL_PROCESS_END) {
-		put_key(j, "exit_code");
+		ecs_json_key(j, "exit_code");
 		(void)fprintf(j->out, "%" PRId32, e->process_end->exit_code);
 	}
-	close_member(j, '}');
+	ecs_json_close(j, '}');
 }
 
 /* "user" is who acted; the login user (auid) stays the same through su and sudo. */
 static void
-put_user(struct json *j, const Picket__V1__Event *e)
+put_user(struct ecs_json *j, const Picket__V1__Event *e)
 {
 	const Picket__V1__Process *p = e->process;
 
 	if (p == NULL)
 		return;
-	open_member(j, "user", '{');
-	member_id(j, "id", p->uid);
+	ecs_json_open(j, "user", '{');
+	ecs_json_id(j, "id", p->uid);
 	if (e->detail_case == PICKET__V1__EVENT__DETAIL_LOGON)
-		member_bytes(j, "name", e->logon->account);
-	open_member(j, "effective", '{');
-	member_id(j, "id", p->euid);
-	close_member(j, '}');
-	if (p->auid != UINT32_MAX) {
-		open_member(j, "audit", '{');
-		member_id(j, "id", p->auid);
-		close_member(j, '}');
+		ecs_json_bytes(j, "name", e->logon->account);
+	if (e->detail_case == PICKET__V1__EVENT__DETAIL_ACCOUNT_CHANGE && e->account_change->account.len > 0) {
+		ecs_json_open(j, "target", '{');
+		ecs_json_bytes(j, "name", e->account_change->account);
+		ecs_json_close(j, '}');
 	}
-	close_member(j, '}');
+	ecs_json_open(j, "effective", '{');
+	ecs_json_id(j, "id", p->euid);
+	ecs_json_close(j, '}');
+	if (p->auid != UINT32_MAX) {
+		ecs_json_open(j, "audit", '{');
+		ecs_json_id(j, "id", p->auid);
+		ecs_json_close(j, '}');
+	}
+	ecs_json_close(j, '}');
 }
 
 static void
-put_endpoint(struct json *j, const char *key, const Picket__V1__Endpoint *endpoint)
+put_endpoint(struct ecs_json *j, const char *key, const Picket__V1__Endpoint *endpoint)
 {
 	if (endpoint == NULL)
 		return;
-	open_member(j, key, '{');
-	member_address(j, "ip", endpoint->address);
+	ecs_json_open(j, key, '{');
+	ecs_json_address(j, "ip", endpoint->address);
 	if (endpoint->address.len > 0)
-		member_number(j, "port", endpoint->port);
-	member_bytes(j, "address", endpoint->path);
-	close_member(j, '}');
+		ecs_json_number(j, "port", endpoint->port);
+	ecs_json_bytes(j, "address", endpoint->path);
+	ecs_json_close(j, '}');
 }
 
 static void
-put_network(struct json *j, uint32_t family, uint32_t protocol, const char *direction)
+put_network(struct ecs_json *j, uint32_t family, uint32_t protocol, const char *direction)
 {
-	open_member(j, "network", '{');
+	ecs_json_open(j, "network", '{');
 	if (family == AF_INET || family == AF_INET6)
-		member_text(j, "type", family == AF_INET ? "ipv4" : "ipv6");
+		ecs_json_text(j, "type", family == AF_INET ? "ipv4" : "ipv6");
 	else if (family == AF_UNIX)
-		member_text(j, "type", "unix");
+		ecs_json_text(j, "type", "unix");
 	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP)
-		member_text(j, "transport", protocol == IPPROTO_TCP ? "tcp" : "udp");
+		ecs_json_text(j, "transport", protocol == IPPROTO_TCP ? "tcp" : "udp");
 	if (direction != NULL)
-		member_text(j, "direction", direction);
-	close_member(j, '}');
+		ecs_json_text(j, "direction", direction);
+	ecs_json_close(j, '}');
 }
 
 static void
-put_connection(struct json *j, const Picket__V1__Connection *c)
+put_connection(struct ecs_json *j, const Picket__V1__Connection *c)
 {
 	bool inbound = c->direction == PICKET__V1__NET_DIRECTION__NET_DIRECTION_INBOUND;
 
@@ -456,107 +316,108 @@ put_connection(struct json *j, const Picket__V1__Connection *c)
 }
 
 static void
-put_file(struct json *j, const Picket__V1__FileChange *f)
+put_file(struct ecs_json *j, const Picket__V1__FileChange *f)
 {
-	open_member(j, "file", '{');
-	member_bytes(j, "path", f->path);
-	member_bytes(j, "target_path", f->target_path);
+	ecs_json_open(j, "file", '{');
+	ecs_json_bytes(j, "path", f->path);
+	ecs_json_bytes(j, "target_path", f->target_path);
 	if (f->inode != 0) {
-		member_id(j, "inode", f->inode);
-		put_key(j, "device");
+		ecs_json_id(j, "inode", f->inode);
+		ecs_json_key(j, "device");
 		(void)fprintf(j->out, "\"%" PRIx32 ":%" PRIx32 "\"", f->device_major, f->device_minor);
-		member_id(j, "uid", f->owner_uid);
-		member_id(j, "gid", f->owner_gid);
+		ecs_json_id(j, "uid", f->owner_uid);
+		ecs_json_id(j, "gid", f->owner_gid);
 	}
 	if (f->mode != 0) {
-		put_key(j, "mode");
+		ecs_json_key(j, "mode");
 		(void)fprintf(j->out, "\"%04" PRIo32 "\"", f->mode & 07777);
 	}
-	close_member(j, '}');
+	ecs_json_close(j, '}');
 }
 
 static void
-put_logon(struct json *j, const Picket__V1__Logon *l)
+put_logon(struct ecs_json *j, const Picket__V1__Logon *l)
 {
 	if (l->remote_host.len == 0)
 		return;
-	open_member(j, "source", '{');
-	member_bytes(j, "address", l->remote_host);
-	close_member(j, '}');
+	ecs_json_open(j, "source", '{');
+	ecs_json_bytes(j, "address", l->remote_host);
+	ecs_json_close(j, '}');
 }
 
 static void
-put_loss(struct json *j, const Picket__V1__Loss *l)
+put_loss(struct ecs_json *j, const Picket__V1__Loss *l)
 {
 	static const char *const stages[] = {"unknown", "kernel", "serial", "restart", "queue", "spool"};
 
-	open_member(j, "loss", '{');
-	member_text(j, "stage", stages[(size_t)l->stage < ARRAY_LEN(stages) ? l->stage : 0]);
-	member_number(j, "events", l->events);
-	member_bool(j, "upper_bound", l->upper_bound);
+	ecs_json_open(j, "loss", '{');
+	ecs_json_text(j, "stage", stages[(size_t)l->stage < ARRAY_LEN(stages) ? l->stage : 0]);
+	ecs_json_number(j, "events", l->events);
+	ecs_json_bool(j, "upper_bound", l->upper_bound);
 	if (l->first_serial != 0 || l->last_serial != 0) {
-		member_number(j, "first_serial", l->first_serial);
-		member_number(j, "last_serial", l->last_serial);
+		ecs_json_number(j, "first_serial", l->first_serial);
+		ecs_json_number(j, "last_serial", l->last_serial);
 	}
 	if (l->epoch != 0) {
-		member_id(j, "epoch", l->epoch);
-		member_number(j, "first_sequence", l->first_sequence);
-		member_number(j, "last_sequence", l->last_sequence);
+		ecs_json_id(j, "epoch", l->epoch);
+		ecs_json_number(j, "first_sequence", l->first_sequence);
+		ecs_json_number(j, "last_sequence", l->last_sequence);
 	}
-	member_bytes(j, "detail", l->detail);
-	close_member(j, '}');
+	ecs_json_bytes(j, "detail", l->detail);
+	ecs_json_close(j, '}');
 }
 
 /* What ECS has no field for. */
 static void
-put_picket(struct json *j, const Picket__V1__Event *e, const struct ecs_meta *meta)
+put_picket(struct ecs_json *j, const Picket__V1__Event *e, const struct ecs_meta *meta)
 {
-	open_member(j, "picket", '{');
-	member_text(j, "event_type", ecs_type_name(e->type));
+	ecs_json_open(j, "picket", '{');
+	ecs_json_text(j, "event_type", ecs_type_name(e->type));
 	if (e->serial != 0)
-		member_number(j, "serial", e->serial);
-	member_bytes(j, "syscall", e->syscall);
+		ecs_json_number(j, "serial", e->serial);
+	ecs_json_bytes(j, "syscall", e->syscall);
 	if (meta != NULL && meta->epoch != 0)
-		member_id(j, "epoch", meta->epoch);
+		ecs_json_id(j, "epoch", meta->epoch);
 	if (e->process != NULL) {
 		if (e->process->session != UINT32_MAX)
-			member_number(j, "session", e->process->session);
-		member_bytes(j, "tty", e->process->tty);
+			ecs_json_number(j, "session", e->process->session);
+		ecs_json_bytes(j, "tty", e->process->tty);
 	}
 	switch (e->detail_case) {
 	case PICKET__V1__EVENT__DETAIL_PROCESS_START:
-		member_bytes(j, "path", e->process_start->path);
+		ecs_json_bytes(j, "path", e->process_start->path);
 		if (e->process_start->args_truncated)
-			member_bool(j, "args_truncated", true);
+			ecs_json_bool(j, "args_truncated", true);
 		break;
 	case PICKET__V1__EVENT__DETAIL_PROCESS_END:
 		if (e->process_end->signal != 0)
-			member_number(j, "signal", e->process_end->signal);
-		member_hex_id(j, "start_entity_id", e->process_end->start_unique_id);
+			ecs_json_number(j, "signal", e->process_end->signal);
+		ecs_json_hex_id(j, "start_entity_id", e->process_end->start_unique_id);
 		break;
 	case PICKET__V1__EVENT__DETAIL_FILE_CHANGE:
 		if (e->file_change->directory_unknown)
-			member_bool(j, "directory_unknown", true);
+			ecs_json_bool(j, "directory_unknown", true);
 		break;
 	case PICKET__V1__EVENT__DETAIL_MODULE:
-		member_bytes(j, "module", e->module->name);
+		ecs_json_bytes(j, "module", e->module->name);
 		break;
 	case PICKET__V1__EVENT__DETAIL_LOGON:
-		member_bytes(j, "operation", e->logon->operation);
-		member_bytes(j, "program", e->logon->program);
-		member_bytes(j, "terminal", e->logon->terminal);
+		ecs_json_bytes(j, "operation", e->logon->operation);
+		ecs_json_bytes(j, "program", e->logon->program);
+		ecs_json_bytes(j, "terminal", e->logon->terminal);
 		break;
 	case PICKET__V1__EVENT__DETAIL_LOSS:
 		put_loss(j, e->loss);
 		break;
 	default:
+		ecs_security_put(j, e);
 		break;
 	}
-	close_member(j, '}');
+	ecs_json_close(j, '}');
 }
 
 static void
-put_detail(struct json *j, const Picket__V1__Event *e)
+put_detail(struct ecs_json *j, const Picket__V1__Event *e)
 {
 	switch (e->detail_case) {
 	case PICKET__V1__EVENT__DETAIL_CONNECTION:
@@ -570,9 +431,9 @@ put_detail(struct json *j, const Picket__V1__Event *e)
 		put_file(j, e->file_change);
 		break;
 	case PICKET__V1__EVENT__DETAIL_MODULE:
-		open_member(j, "file", '{');
-		member_bytes(j, "path", e->module->path);
-		close_member(j, '}');
+		ecs_json_open(j, "file", '{');
+		ecs_json_bytes(j, "path", e->module->path);
+		ecs_json_close(j, '}');
 		break;
 	case PICKET__V1__EVENT__DETAIL_LOGON:
 		put_logon(j, e->logon);
@@ -585,7 +446,7 @@ put_detail(struct json *j, const Picket__V1__Event *e)
 int
 ecs_write(FILE *out, const Picket__V1__Event *event, const struct ecs_meta *meta)
 {
-	struct json j = {.out = out};
+	struct ecs_json j = {.out = out};
 
 	(void)putc_unlocked('{', out);
 	put_timestamp(&j, event->time_ms);
@@ -596,21 +457,21 @@ ecs_write(FILE *out, const Picket__V1__Event *event, const struct ecs_meta *meta
 	if (event->error != 0) {
 		const char *name = strerrorname_np((int)event->error);
 
-		open_member(&j, "error", '{');
-		member_id(&j, "code", event->error);
+		ecs_json_open(&j, "error", '{');
+		ecs_json_id(&j, "code", event->error);
 		if (name != NULL)
-			member_text(&j, "message", name);
-		close_member(&j, '}');
+			ecs_json_text(&j, "message", name);
+		ecs_json_close(&j, '}');
 	}
 	if (event->n_keys > 0) {
-		open_member(&j, "rule", '{');
-		open_member(&j, "name", '[');
+		ecs_json_open(&j, "rule", '{');
+		ecs_json_open(&j, "name", '[');
 		for (size_t i = 0; i < event->n_keys; i++) {
-			put_separator(&j);
-			put_string(&j, event->keys[i].data, event->keys[i].len);
+			ecs_json_separator(&j);
+			ecs_json_string(&j, event->keys[i].data, event->keys[i].len);
 		}
-		close_member(&j, ']');
-		close_member(&j, '}');
+		ecs_json_close(&j, ']');
+		ecs_json_close(&j, '}');
 	}
 	put_picket(&j, event, meta);
 	put_source(&j, meta);

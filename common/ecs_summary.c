@@ -159,6 +159,98 @@ put_loss(struct line *l, const Picket__V1__Loss *s)
 }
 
 static void
+put_access(struct line *l, const Picket__V1__ProcessAccess *a)
+{
+	static const char *const names[] = {"?", "attach to", "read", "write"};
+
+	put_format(l, "%s pid %" PRIu32, names[(size_t)a->action < ARRAY_LEN(names) ? a->action : 0], a->target_pid);
+	put_labelled(l, " ", a->target_name);
+}
+
+static void
+put_account(struct line *l, const Picket__V1__AccountChange *a)
+{
+	static const char *const names[] = {"?", "add user", "delete user", "change user", "add group", "delete group",
+	    "change group", "change credential", "lock", "unlock"};
+
+	put_format(l, "%s", names[(size_t)a->action < ARRAY_LEN(names) ? a->action : 0]);
+	put_labelled(l, " ", a->account);
+	put_labelled(l, " group ", a->group);
+	put_labelled(l, " by ", a->program);
+	put_labelled(l, " op ", a->operation);
+}
+
+static void
+put_audit(struct line *l, const Picket__V1__AuditChange *a)
+{
+	static const char *const names[] = {"?", "add rule", "remove rule", "change rule", "set", "auditd start",
+	    "auditd end", "auditd abort", "auditd change"};
+
+	put_format(l, "%s", names[(size_t)a->action < ARRAY_LEN(names) ? a->action : 0]);
+	put_labelled(l, " key ", a->key);
+	put_labelled(l, " path ", a->path);
+	put_labelled(l, " ", a->setting);
+	if (a->setting.len > 0)
+		put_format(l, " %" PRIu64 " -> %" PRIu64, a->old_value, a->value);
+}
+
+static void
+put_netfilter(struct line *l, const Picket__V1__NetfilterChange *c)
+{
+	put_word(l, c->operation);
+	put_labelled(l, " table ", c->table);
+	put_format(l, " family %" PRIu32 " entries %" PRIu32, c->family, c->entries);
+}
+
+static void
+put_security(struct line *l, const Picket__V1__Security *s)
+{
+	put_word(l, s->record_type);
+	put_labelled(l, s->denied ? " denied " : " ", s->permissions);
+	put_labelled(l, " ", s->operation);
+	put_labelled(l, " subject ", s->subject);
+	put_labelled(l, " object ", s->object);
+	put_labelled(l, " account ", s->account);
+	put_labelled(l, " ", s->setting);
+	if (s->value != s->old_value)
+		put_format(l, " %" PRIu64 " -> %" PRIu64, s->old_value, s->value);
+	if (s->signal != 0)
+		put_format(l, " signal %" PRIu32, s->signal);
+	if (s->kind == PICKET__V1__SECURITY_KIND__SECURITY_KIND_SECCOMP)
+		put_format(l, "%s call %" PRIu32, s->denied ? " denied" : "", s->blocked_number);
+}
+
+/* Of these ecs_security.c writes the JSON. */
+static void
+put_security_detail(struct line *l, const Picket__V1__Event *e)
+{
+	switch (e->detail_case) {
+	case PICKET__V1__EVENT__DETAIL_PROCESS_ACCESS:
+		put_access(l, e->process_access);
+		break;
+	case PICKET__V1__EVENT__DETAIL_ACCOUNT_CHANGE:
+		put_account(l, e->account_change);
+		return;
+	case PICKET__V1__EVENT__DETAIL_AUDIT_CHANGE:
+		put_audit(l, e->audit_change);
+		break;
+	case PICKET__V1__EVENT__DETAIL_NETFILTER_CHANGE:
+		put_netfilter(l, e->netfilter_change);
+		break;
+	case PICKET__V1__EVENT__DETAIL_BPF_PROGRAM:
+		put_format(
+		    l, "%s program %" PRIu32, e->bpf_program->unload ? "unload" : "load", e->bpf_program->program_id);
+		break;
+	case PICKET__V1__EVENT__DETAIL_SECURITY:
+		put_security(l, e->security);
+		break;
+	default:
+		return;
+	}
+	put_labelled(l, "  ", e->process != NULL ? e->process->executable : (ProtobufCBinaryData){0});
+}
+
+static void
 put_detail(struct line *l, const Picket__V1__Event *e)
 {
 	switch (e->detail_case) {
@@ -195,6 +287,7 @@ put_detail(struct line *l, const Picket__V1__Event *e)
 		put_loss(l, e->loss);
 		break;
 	default:
+		put_security_detail(l, e);
 		break;
 	}
 }

@@ -157,11 +157,20 @@ any_event_is_packed_like_protobuf_c_does(void **state)
 		Picket__V1__Module module = PICKET__V1__MODULE__INIT;
 		Picket__V1__Logon logon = PICKET__V1__LOGON__INIT;
 		Picket__V1__Loss loss = PICKET__V1__LOSS__INIT;
+		Picket__V1__ProcessAccess access = PICKET__V1__PROCESS_ACCESS__INIT;
+		Picket__V1__AccountChange account = PICKET__V1__ACCOUNT_CHANGE__INIT;
+		Picket__V1__AuditChange audit = PICKET__V1__AUDIT_CHANGE__INIT;
+		Picket__V1__NetfilterChange netfilter = PICKET__V1__NETFILTER_CHANGE__INIT;
+		Picket__V1__BpfProgram bpf = PICKET__V1__BPF_PROGRAM__INIT;
+		Picket__V1__Security security = PICKET__V1__SECURITY__INIT;
 		ProtobufCMessage *const all[] = {&e.base, &process.base, &a.base, &b.base, &start.base, &end.base,
-		    &connection.base, &listens.base, &file.base, &module.base, &logon.base, &loss.base};
+		    &connection.base, &listens.base, &file.base, &module.base, &logon.base, &loss.base, &access.base,
+		    &account.base, &audit.base, &netfilter.base, &bpf.base, &security.base};
 		ProtobufCBinaryData list[8];
-		void *const details[] = {&start, &end, &connection, &listens, &file, &module, &logon, &loss};
-		size_t which = feed_random() % 9;
+		void *const details[] = {&start, &end, &connection, &listens, &file, &module, &logon, &loss, &access,
+		    &account, &audit, &netfilter, &bpf, &security};
+		const size_t n_details = sizeof(details) / sizeof(details[0]);
+		size_t which = feed_random() % (n_details + 1);
 
 		for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
 			fill(all[k]);
@@ -176,7 +185,7 @@ any_event_is_packed_like_protobuf_c_does(void **state)
 		listens.local = feed_random() % 4 != 0 ? &a : NULL;
 		if (feed_random() % 8 == 0)
 			picket__v1__endpoint__init(&a); /* there, and empty */
-		if (which < 8) {
+		if (which < n_details) {
 			e.detail_case = (Picket__V1__Event__DetailCase)(16 + which);
 			e.process_start = details[which];
 		}

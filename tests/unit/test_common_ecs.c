@@ -205,6 +205,40 @@ a_summary_that_does_not_fit_is_cut_and_says_so(void **state)
 	}
 }
 
+static void
+notices_have_their_names_and_fields(void **state)
+{
+	Picket__V1__Security security = PICKET__V1__SECURITY__INIT;
+	Picket__V1__AccountChange account = PICKET__V1__ACCOUNT_CHANGE__INIT;
+	char line[256];
+
+	(void)state;
+	event.type = PICKET__V1__EVENT_TYPE__EVENT_TYPE_SECURITY;
+	event.detail_case = PICKET__V1__EVENT__DETAIL_SECURITY;
+	event.security = &security;
+	security.kind = PICKET__V1__SECURITY_KIND__SECURITY_KIND_ACCESS;
+	security.record_type = pb_str("AVC");
+	security.permissions = pb_str("read");
+	security.denied = 1;
+	assert_non_null(
+	    strstr(write_event(), "\"security\":{\"record_type\":\"AVC\",\"denied\":true,\"permissions\":\"read\"}"));
+	assert_non_null(strstr(write_event(), "\"action\":\"access-decision\""));
+	(void)ecs_summary(line, sizeof(line), &event);
+	assert_string_equal(line, "security   pid 123 uid 0  AVC denied read  /usr/bin/ls");
+
+	event.type = PICKET__V1__EVENT_TYPE__EVENT_TYPE_ACCOUNT;
+	event.detail_case = PICKET__V1__EVENT__DETAIL_ACCOUNT_CHANGE;
+	event.account_change = &account;
+	account.action = PICKET__V1__ACCOUNT_ACTION__ACCOUNT_ACTION_USER_ADD;
+	account.account = pb_str("a\nb");
+	assert_non_null(strstr(write_event(), "\"target\":{\"name\":\"a\\u000ab\"}"));
+	(void)ecs_summary(line, sizeof(line), &event);
+	assert_string_equal(line, "account    pid 123 uid 0  add user \"a\\nb\"");
+	account.action = 999; /* a number from outside */
+	(void)write_event();
+	(void)ecs_summary(line, sizeof(line), &event);
+}
+
 int
 main(void)
 {
@@ -218,6 +252,7 @@ main(void)
 	    cmocka_unit_test_setup(numbers_that_have_no_name_are_written_all_the_same, set_up),
 	    cmocka_unit_test_setup(a_summary_cannot_drive_a_terminal, set_up),
 	    cmocka_unit_test_setup(a_summary_is_readable, set_up),
+	    cmocka_unit_test_setup(notices_have_their_names_and_fields, set_up),
 	    cmocka_unit_test_setup(a_summary_that_does_not_fit_is_cut_and_says_so, set_up),
 	};
 
