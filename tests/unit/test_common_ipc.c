@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -574,6 +575,43 @@ socket_file_has_the_mode_it_was_given(void **state)
 	assert_int_equal(st.st_mode & 07777, 0600);
 }
 
+/* In a child, whose descriptor 3 can be what a supervisor would pass. Exits 0 when ipc_listen_open() took it. */
+static int
+inherit_in_child(const char *path, pid_t listen_pid, bool bound_here)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		char text[16];
+		int fd = bound_here ? ipc_listen_open(path, 0600, (gid_t)-1) : open("/dev/null", O_RDONLY);
+
+		(void)snprintf(text, sizeof(text), "%d", (int)(listen_pid != 0 ? listen_pid : getpid()));
+		(void)setenv("LISTEN_PID", text, 1);
+		(void)setenv("LISTEN_FDS", "1", 1);
+		if (fd < 0 || dup2(fd, 3) != 3)
+			_exit(2);
+		_exit(ipc_listen_open(path, 0600, (gid_t)-1) == 3 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void
+socket_of_the_supervisor_is_taken_only_if_it_is_the_right_one(void **state)
+{
+	char path[128];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/inherited.sock", t.dir);
+	assert_int_equal(inherit_in_child(path, 0, true), 0);
+	assert_int_equal(inherit_in_child(path, 1, true), 1);  /* meant for another process */
+	assert_int_equal(inherit_in_child(path, 0, false), 1); /* not a socket */
+	(void)unlink(path);
+}
+
 int
 main(void)
 {
@@ -598,6 +636,7 @@ main(void)
 	    T(client_refuses_a_listener_of_another_user),
 	    T(listening_twice_is_refused_and_a_file_is_not_removed),
 	    T(socket_file_has_the_mode_it_was_given),
+	    T(socket_of_the_supervisor_is_taken_only_if_it_is_the_right_one),
 	};
 #undef T
 
