@@ -3,7 +3,7 @@
  * the process.
  *
  * seccomp: calls on the lists are allowed; the dangerous ones (execve, ptrace, mount, bpf, module loading, foreign
- * sockets ...) kill the process; anything else answers ENOSYS, so that a newer libc finds its way (lab: clone3, rseq,
+ * sockets ...) kill the process; anything else answers ENOSYS, so that a newer libc finds its way (clone3, rseq,
  * faccessat2).
  */
 #ifndef PICKET_COMMON_SANDBOX_H

@@ -115,7 +115,7 @@ expect_file(const Picket__V1__Event *e, Picket__V1__FileAction action, const cha
 #define DELETE PICKET__V1__FILE_ACTION__FILE_ACTION_DELETE
 #define PERMISSION PICKET__V1__FILE_ACTION__FILE_ACTION_PERMISSION
 
-#define CWD "CWD cwd=\"/work\""
+#define CWD "CWD cwd=\"/home\""
 #define PATH_(name, type)                                                                                              \
 	"PATH item=0 name=" name " inode=5 dev=fe:01 mode=0100644 ouid=6 ogid=7 rdev=00:00 nametype=" type
 
@@ -170,8 +170,8 @@ exec_has_arguments_directory_path_and_an_identity_that_its_exit_repeats(void **s
 	assert_int_equal(e->process_start->n_args, 2);
 	expect_bytes(e->process_start->args[0], "./run me");
 	expect_bytes(e->process_start->args[1], "\n\xc3\xa9");
-	expect_bytes(e->process_start->working_directory, "/work");
-	expect_bytes(e->process_start->path, "/work/bin/run");
+	expect_bytes(e->process_start->working_directory, "/home");
+	expect_bytes(e->process_start->path, "/home/bin/run");
 	assert_int_equal(e->process_start->argc, 2);
 	assert_false(e->process_start->args_truncated);
 	id = e->process->unique_id;
@@ -222,14 +222,14 @@ opening_for_writing_is_create_or_modify(void **state)
 			PATH_("\"/tmp/\"", "PARENT"), PATH_("\"/tmp/old\"", "NORMAL"), NULL),
 	    MODIFY, "/tmp/old", false);
 	expect_file(call(*state, "syscall=2 success=yes exit=3 a0=0 a1=1 a2=0", CWD, PATH_("\"x\"", "NORMAL"), NULL),
-	    MODIFY, "/work/x", false);
+	    MODIFY, "/home/x", false);
 	expect_file(call(*state, "syscall=85 success=yes exit=3 a0=0 a1=1a4", CWD, PATH_("\"x\"", "CREATE"), NULL),
-	    CREATE, "/work/x", false);
+	    CREATE, "/home/x", false);
 	expect_file(call(*state, "syscall=437 success=yes exit=3 a0=ffffff9c a1=0",
 			"OPENAT2 oflag=0102 mode=0600 resolve=0x8", CWD, PATH_("\"x\"", "CREATE"), NULL),
-	    CREATE, "/work/x", false);
+	    CREATE, "/home/x", false);
 	expect_file(call(*state, "syscall=76 success=yes exit=0 a0=0 a1=0", CWD, PATH_("\"x\"", "NORMAL"), NULL),
-	    MODIFY, "/work/x", false);
+	    MODIFY, "/home/x", false);
 }
 
 static void
@@ -270,12 +270,12 @@ rename_has_both_names(void **state)
 	    expect_file(call(*state, "syscall=82 success=yes exit=0 a0=0 a1=0", CWD, PATH_("\"d/\"", "PARENT"),
 			    PATH_("\"e/\"", "PARENT"), PATH_("\"d/old\"", "DELETE"), PATH_("\"e/over\"", "DELETE"),
 			    PATH_("\"e/over\"", "CREATE"), NULL),
-		RENAME, "/work/d/old", false);
+		RENAME, "/home/d/old", false);
 
-	expect_bytes(f->target_path, "/work/e/over");
+	expect_bytes(f->target_path, "/home/e/over");
 	/* renameat2: the old name relative to a descriptor, the new one absolute */
 	f = expect_file(call(*state, "syscall=316 success=yes exit=0 a0=10 a1=0 a2=ffffff9c a3=0", CWD,
-			    PATH_("\"/work\"", "PARENT"), PATH_("\"/work\"", "PARENT"), PATH_("\"old\"", "DELETE"),
+			    PATH_("\"/home\"", "PARENT"), PATH_("\"/home\"", "PARENT"), PATH_("\"old\"", "DELETE"),
 			    PATH_("\"/tmp/new\"", "CREATE"), NULL),
 	    RENAME, "old", true);
 	expect_bytes(f->target_path, "/tmp/new");
@@ -289,7 +289,7 @@ delete_link_and_permission(void **state)
 	expect_file(call(*state, "syscall=87 success=yes exit=0 a0=0", CWD, PATH_("\"/tmp/\"", "PARENT"),
 			PATH_("\"/tmp/x\"", "DELETE"), NULL),
 	    DELETE, "/tmp/x", false);
-	expect_file(call(*state, "syscall=263 success=yes exit=0 a0=5 a1=0 a2=0", CWD, PATH_("\"/work\"", "PARENT"),
+	expect_file(call(*state, "syscall=263 success=yes exit=0 a0=5 a1=0 a2=0", CWD, PATH_("\"/home\"", "PARENT"),
 			PATH_("\"x\"", "DELETE"), NULL),
 	    DELETE, "x", true);
 	expect_file(call(*state, "syscall=86 success=yes exit=0 a0=0 a1=0", CWD, PATH_("\"/tmp/x\"", "NORMAL"),
@@ -301,7 +301,7 @@ delete_link_and_permission(void **state)
 	assert_int_equal(f->mode, S_IFREG | 0755);
 	f = expect_file(call(*state, "syscall=268 success=yes exit=0 a0=ffffff9c a1=0 a2=800001a4", CWD,
 			    PATH_("\"x\"", "NORMAL"), NULL),
-	    PERMISSION, "/work/x", false);
+	    PERMISSION, "/home/x", false);
 	assert_int_equal(f->mode, S_IFREG | 0644);
 	/* fchmod: the name is not known, the inode is */
 	f = expect_file(call(*state, "syscall=91 success=yes exit=0 a0=3 a1=1ed", PATH_("(null)", "NORMAL"), NULL),
@@ -315,15 +315,15 @@ paths_are_joined_and_cleaned(void **state)
 	static const struct {
 		const char *cwd, *name, *want;
 	} rows[] = {
-	    {"\"/work\"", "\"x\"", "/work/x"},
-	    {"\"/work\"", "\"./x\"", "/work/x"},
-	    {"\"/work\"", "\"a//b/./c\"", "/work/a/b/c"},
-	    {"\"/work\"", "\"../x\"", "/work/../x"},
+	    {"\"/home\"", "\"x\"", "/home/x"},
+	    {"\"/home\"", "\"./x\"", "/home/x"},
+	    {"\"/home\"", "\"a//b/./c\"", "/home/a/b/c"},
+	    {"\"/home\"", "\"../x\"", "/home/../x"},
 	    {"\"/\"", "\"x\"", "/x"},
-	    {"\"/work\"", "\"/a//b\"", "/a/b"},
-	    {"\"/work\"", "\"/.hidden\"", "/.hidden"},
-	    {"\"/work\"", "\".\"", "/work"},
-	    {"\"/work\"", "612062", "/work/a b"},
+	    {"\"/home\"", "\"/a//b\"", "/a/b"},
+	    {"\"/home\"", "\"/.hidden\"", "/.hidden"},
+	    {"\"/home\"", "\".\"", "/home"},
+	    {"\"/home\"", "612062", "/home/a b"},
 	    {"2F6120622F", "\"x\"", "/a b/x"},
 	};
 
