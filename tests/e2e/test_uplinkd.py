@@ -17,13 +17,10 @@ import pytest
 import ipcclient
 from harness import COLLECTORD_UID, GID, Suite, wait_for
 from ipcclient import Client, Closed, decode, field, message
+from pbmini import fixed64
 
 EVENT_BATCH, BATCH_ACK, RESUME_QUERY, RESUME_REPLY = 96, 97, 98, 99
 FILECHANGE, LOSS = 5, 8
-
-
-def fixed64(number, value):
-    return ipcclient.varint(number << 3 | 1) + struct.pack("<Q", value)
 
 
 def record(epoch, sequence, text):
